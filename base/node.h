@@ -1,0 +1,41 @@
+#ifndef ZK_BASE_NODE_H
+#define ZK_BASE_NODE_H
+
+#include <stdint.h>
+
+/* A node of the tree (a file, directory, link, ...) as every layer sees it. */
+
+#define ZK_INO_ROOT 1ull
+
+/* Inode numbers from here on name the virtual files below /.zkfs. */
+#define ZK_INO_VIRTUAL 0xffffffff00000000ull
+
+/* Seconds and nanoseconds since 1970, UTC; seconds may be negative. */
+struct zk_stamp {
+	int64_t sec;
+	uint32_t nsec; /* < 1e9 */
+};
+
+struct zk_attr {
+	uint64_t ino; /* never reused */
+	uint32_t mode;
+	uint32_t nlink; /* 0: unlinked, kept while a host holds it */
+	uint32_t uid, gid;
+	uint64_t rdev;
+	uint64_t size;   /* bytes; 0 for directories */
+	uint64_t blocks; /* of 512 bytes, as st_blocks */
+	struct zk_stamp atime, mtime, ctime, btime;
+
+	uint64_t version;  /* changes of the content */
+	uint64_t cversion; /* directories: changes of the entries */
+	uint64_t czxid;    /* log index of the creation */
+	uint64_t mzxid;    /* log index of the last change of the content */
+	uint64_t pzxid;    /* log index of the last change of the entries */
+	uint64_t parent;   /* where it was put last; the root is its own */
+
+	/* An ephemeral file's session and open file; both 0 for others. */
+	uint64_t session;
+	uint64_t handle;
+};
+
+#endif

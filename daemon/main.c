@@ -1,0 +1,332 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "daemon/cluster.h"
+#include "daemon/join.h"
+#include "daemon/launch.h"
+#include "daemon/mountpoint.h"
+#include "daemon/node.h"
+#include "daemon/options.h"
+#include "daemon/port.h"
+#include "daemon/report.h"
+#include "fs/fs.h"
+#include "store/datadir.h"
+#include "store/store.h"
+
+/* A member without a name in SOURCE is called by this. */
+#define MEMBER_DEFAULT "local"
+
+/*
+ * One daemon: everything that lives as long as the mount.  Static, because
+ * options are large and the signal handler must find the mount.
+ */
+static struct daemon {
+	struct zk_options options;
+	struct zk_mountpoint mountpoint;
+	struct zk_launch launch;
+	struct zk_store *store;
+	struct zk_join join;
+	struct zk_node *node;
+	struct zk_report report;
+	struct zk_port port;
+	struct zk_fs_port fs_port;
+	struct zk_fs *_Atomic fs; /* NULL: not mounted */
+	char pid_path[PATH_MAX + 8];
+} the;
+
+static void
+on_signal(int signo)
+{
+	struct zk_fs *fs = the.fs;
+	const int saved = errno;
+
+	(void)signo;
+	zk_join_cancel(&the.join);
+	if (fs != NULL)
+		zk_fs_stop(fs);
+	errno = saved;
+}
+
+/* Before the mount is made there is nobody to tell. */
+static void
+on_changed(void *arg, const struct zk_change *change)
+{
+	struct zk_fs *fs = the.fs;
+
+	(void)arg;
+	if (fs != NULL)
+		zk_fs_changed(fs, change);
+}
+
+static void
+on_state(void *arg)
+{
+	(void)arg;
+	zk_join_wake(&the.join);
+}
+
+/*
+ * After a failed flush nobody knows what the disk holds.  Leave at once: the
+ * mount dies with us, and a new one starts from what is really there.
+ */
+static void
+on_fatal(void *arg, int rc, const char *what)
+{
+	(void)arg;
+	zk_log_error("FATAL what=%s data=%s reason=%s", what, the.options.data,
+	    zk_err_text(rc));
+	_exit(ZK_EXIT_SYSTEM);
+}
+
+static void
+handle_signals(void)
+{
+	struct sigaction act = {.sa_handler = on_signal};
+
+	(void)sigemptyset(&act.sa_mask);
+	(void)sigaction(SIGTERM, &act, NULL);
+	(void)sigaction(SIGINT, &act, NULL);
+	act.sa_handler = SIG_IGN;
+	(void)sigaction(SIGPIPE, &act, NULL);
+	(void)sigaction(SIGHUP, &act, NULL);
+}
+
+/* What this release cannot do it says, clearly. */
+static int
+check_supported(struct zk_fault *ret_fault)
+{
+	if (the.options.role == ZK_ROLE_OBSERVER)
+		return zk_fault_set(ret_fault, -ENOTSUP, ZK_EXIT_USAGE,
+		    "name: is none of those in SOURCE, and observers are not "
+		    "supported by version %s",
+		    ZK_VERSION);
+	if (the.options.member_count > ZK_DIRECTORY_MAX)
+		return zk_fault_set(ret_fault, -E2BIG, ZK_EXIT_USAGE,
+		    "SOURCE: lists %zu members, and at most %u can vote",
+		    the.options.member_count, ZK_DIRECTORY_MAX);
+	return zk_options_check_exposure(&the.options, ret_fault);
+}
+
+static int
+open_store(struct zk_fault *ret_fault)
+{
+	const struct zk_store_options options = {
+	    .dir = the.options.data,
+	    .member =
+	        the.options.name[0] != '\0' ? the.options.name : MEMBER_DEFAULT,
+	};
+	char *why = NULL;
+	int rc;
+
+	rc = zk_store_open(&options, &why, &the.store);
+	if (rc < 0)
+		(void)zk_fault_set(ret_fault, rc, ZK_EXIT_MOUNT, "data=%s",
+		    why != NULL ? why : zk_err_text(rc));
+	free(why);
+	return rc;
+}
+
+static int
+open_node(struct zk_fault *ret_fault)
+{
+	struct zk_node_options options = {
+	    .store = the.store,
+	    .session_timeout_ms = the.options.session_timeout_ms,
+	    .state_changed = on_state,
+	    .changed = on_changed,
+	    .fatal = on_fatal,
+	};
+	struct zk_cluster *cluster = the.join.cluster;
+	int rc;
+
+	if (getrandom(&options.seed, sizeof(options.seed), 0) !=
+	    (ssize_t)sizeof(options.seed))
+		return zk_fault_set(ret_fault, -EIO, ZK_EXIT_SYSTEM,
+		    "no random numbers from the kernel");
+	options.seed |= 1;
+	if (cluster != NULL) {
+		options.founders = zk_cluster_founders(cluster);
+		options.network = zk_cluster_network(cluster);
+	}
+	rc = zk_node_open(&options, &the.node);
+	if (rc < 0)
+		return zk_fault_set(ret_fault, rc, ZK_EXIT_MOUNT, "data=%s: %s",
+		    the.options.data, zk_err_text(rc));
+	if (cluster == NULL)
+		return 0;
+	zk_cluster_attach(cluster, the.node);
+	return zk_join_wait_session(&the.join, the.node, ret_fault);
+}
+
+static int
+open_fs(struct zk_fault *ret_fault)
+{
+	const struct zk_fs_options options = {
+	    .mountpoint = the.mountpoint.dir,
+	    .source =
+	        the.options.source[0] != '\0' ? the.options.source : "zkfs",
+	    .mount_flags = the.options.mount_flags,
+	    .read_only = the.options.read_only,
+	    .max_file = the.options.max_file_bytes,
+	    .op_timeout_ms = the.options.op_timeout_ms,
+	    .debug = the.options.log_level >= ZK_LOG_DEBUG,
+	};
+	struct zk_fs *fs;
+	int rc;
+
+	the.report = (struct zk_report){
+	    .node = the.node,
+	    .cluster = the.join.cluster,
+	    .store = the.store,
+	    .options = &the.options,
+	};
+	(void)clock_gettime(CLOCK_MONOTONIC, &the.report.started);
+	the.port = (struct zk_port){
+	    .node = the.node,
+	    .store = the.store,
+	    .report = &the.report,
+	    .max_file = the.options.max_file_bytes,
+	};
+	the.fs_port = zk_port_make(&the.port);
+	rc = zk_fs_open(&options, &the.fs_port, &fs);
+	if (rc < 0)
+		return zk_fault_set(ret_fault, rc, ZK_EXIT_MOUNT,
+		    "cannot mount on %s: %s", the.mountpoint.dir,
+		    zk_err_text(rc));
+	the.report.fs = fs;
+	the.fs = fs;
+	return zk_mountpoint_propagate(the.mountpoint.dir,
+	    the.options.propagation_flags, ret_fault);
+}
+
+/* For those who look for the daemon of a data directory. */
+static void
+write_pid(void)
+{
+	FILE *file;
+
+	(void)snprintf(the.pid_path, sizeof(the.pid_path), "%s/%s",
+	    the.options.data, ZK_DATADIR_PID);
+	file = fopen(the.pid_path, "we");
+	if (file == NULL) {
+		zk_log_warn("PID path=%s", the.pid_path);
+		return;
+	}
+	(void)fprintf(file, "%ld\n", (long)getpid());
+	if (fclose(file) != 0)
+		zk_log_warn("PID path=%s", the.pid_path);
+}
+
+static int
+start(struct zk_fault *ret_fault)
+{
+	int rc;
+
+	rc = zk_mountpoint_clear(&the.mountpoint, ret_fault);
+	if (rc == 0)
+		rc = open_store(ret_fault);
+	if (rc < 0)
+		return rc;
+	write_pid();
+	rc = zk_join_open(&the.join, &the.options, the.store, ret_fault);
+	if (rc == 0 && the.join.cluster != NULL)
+		rc = zk_join_wait_formed(&the.join, ret_fault);
+	if (rc == 0)
+		rc = open_node(ret_fault);
+	if (rc == 0)
+		rc = open_fs(ret_fault);
+	/* A signal that came when there was no mount yet. */
+	return rc == 0 ? zk_join_check(&the.join, ret_fault) : rc;
+}
+
+static void
+stop(void)
+{
+	/* First no more requests, then no more answers, then no more store. */
+	if (the.node != NULL)
+		zk_node_stop(the.node);
+	if (the.join.cluster != NULL)
+		zk_cluster_stop(the.join.cluster);
+	zk_fs_close(the.fs);
+	the.fs = NULL;
+	zk_node_close(the.node);
+	zk_join_close(&the.join);
+	if (the.pid_path[0] != '\0')
+		(void)unlink(the.pid_path);
+	zk_store_close(the.store);
+}
+
+static int
+serve(void)
+{
+	struct zk_fault fault;
+	int rc;
+
+	rc = zk_launch_begin(the.options.foreground, the.mountpoint.dir,
+	    &the.launch, &fault);
+	if (rc < 0)
+		return zk_launch_print(&fault);
+	rc = zk_join_init(&the.join, &fault);
+	if (rc < 0)
+		zk_launch_fail(&the.launch, &fault);
+	handle_signals();
+	rc = start(&fault);
+	if (rc < 0) {
+		stop();
+		zk_launch_fail(&the.launch, &fault);
+	}
+	if (!the.options.foreground || the.options.log_syslog)
+		zk_log_use_syslog();
+	zk_launch_ready(&the.launch);
+	rc = zk_fs_run(the.fs);
+	stop();
+	if (rc < 0)
+		zk_log_error("END reason=%s", zk_err_text(rc));
+	return rc < 0 ? ZK_EXIT_SYSTEM : ZK_EXIT_OK;
+}
+
+int
+main(int argc, char *argv[])
+{
+	struct zk_fault fault;
+	int rc;
+
+	zk_log_init("mount.zkfs", ZK_LOG_INFO);
+	rc = zk_options_parse(argc, argv, NULL, &the.options, &fault);
+	if (rc < 0)
+		return zk_launch_print(&fault);
+	zk_log_init("mount.zkfs", the.options.log_level);
+	switch (the.options.action) {
+	case ZK_ACTION_HELP:
+		(void)fputs(zk_options_usage(), stdout);
+		return ZK_EXIT_OK;
+	case ZK_ACTION_VERSION:
+		(void)puts("mount.zkfs " ZK_VERSION);
+		return ZK_EXIT_OK;
+	case ZK_ACTION_REMOUNT:
+		rc = zk_mountpoint_remount(the.options.dir,
+		    the.options.mount_flags, &fault);
+		return rc < 0 ? zk_launch_print(&fault) : ZK_EXIT_OK;
+	case ZK_ACTION_CHECK:
+	case ZK_ACTION_MOUNT:
+		break;
+	}
+	rc = check_supported(&fault);
+	if (rc == 0)
+		rc = zk_mountpoint_check(the.options.dir, the.options.data,
+		    &the.mountpoint, &fault);
+	if (rc < 0)
+		return zk_launch_print(&fault);
+	if (the.options.action == ZK_ACTION_CHECK)
+		return ZK_EXIT_OK;
+	return serve();
+}

@@ -1,0 +1,199 @@
+#include "daemon/member.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "base/err.h"
+#include "daemon/member_impl.h"
+
+/* Everything goes through one buffer: a forward, or a replica's message. */
+#define FRAME_BYTES (ZK_FORWARD_BYTES_MAX + 2u * ZK_COMMAND_MAX)
+
+static int
+open_replica(struct zk_member *m)
+{
+	const struct zk_replica_options options = {
+	    .store = m->options.store,
+	    .seed = m->options.seed,
+	    .election_ms = m->options.election_ms,
+	    .heartbeat_ms = m->options.heartbeat_ms,
+	    .log_keep = m->options.log_keep,
+	    .snapshot_part = m->options.snapshot_part,
+	    .founders = m->options.founders,
+	    .ensemble = m->options.ensemble,
+	    .sink = zk_member_replica_sink(m),
+	};
+
+	return zk_replica_open(&options, m->now.wall, &m->replica);
+}
+
+int
+zk_member_open(const struct zk_member_options *options,
+    const struct zk_member_time *now, struct zk_member **ret_member)
+{
+	struct zk_member *m;
+	int rc;
+
+	ZK_ASSERT(options->seed != 0);
+	ZK_ASSERT(options->session_timeout_ms > 4 * options->election_ms);
+
+	m = calloc(1, sizeof(*m));
+	if (m == NULL)
+		return -ENOMEM;
+	m->options = *options;
+	m->now = *now;
+	m->ticked_ms = now->mono_ms;
+	m->state = ZK_STATE_SUSPENDED;
+	zk_item_list_init(&m->queued);
+	zk_item_list_init(&m->inflight);
+	zk_item_list_init(&m->waiting);
+	zk_item_list_init(&m->answered);
+	m->frame_cap = FRAME_BYTES;
+	m->frame = malloc(m->frame_cap);
+	rc = m->frame == NULL ? -ENOMEM : open_replica(m);
+	if (rc < 0) {
+		zk_member_close(m);
+		return rc;
+	}
+	m->incarnation = zk_store_ident(options->store)->boots
+	    << ZK_INCARNATION_SHIFT;
+	zk_member_next_incarnation(m);
+	*ret_member = m;
+	return 0;
+}
+
+void
+zk_member_close(struct zk_member *m)
+{
+	if (m == NULL)
+		return;
+	zk_member_finish(&m->answered, 0);
+	zk_member_finish(&m->inflight, -ZK_ESESSION);
+	zk_member_finish(&m->queued, -ZK_ESESSION);
+	zk_member_finish(&m->waiting, -ZK_ESESSION);
+	zk_replica_close(m->replica);
+	free(m->leases);
+	free(m->frame);
+	free(m);
+}
+
+void
+zk_member_begin(struct zk_member *m, const struct zk_member_time *now)
+{
+	uint64_t elapsed;
+
+	ZK_ASSERT(now->mono_ms >= m->now.mono_ms);
+
+	m->now = *now;
+	zk_replica_begin(m->replica, now->wall);
+	elapsed = now->mono_ms - m->ticked_ms;
+	if (elapsed == 0)
+		return;
+	/* What fails here is told by the end of the turn. */
+	(void)zk_replica_tick(m->replica,
+	    elapsed < UINT32_MAX ? (uint32_t)elapsed : UINT32_MAX);
+	m->ticked_ms = now->mono_ms;
+}
+
+int
+zk_member_receive(struct zk_member *m, uint64_t from, const void *bytes,
+    size_t len)
+{
+	struct zk_dec dec;
+
+	zk_dec_init(&dec, bytes, len);
+	switch (zk_dec_u8(&dec)) {
+	case ZK_KIND_RAFT:
+		return zk_replica_receive(m->replica, from,
+		    (const uint8_t *)bytes + 1, len - 1);
+	case ZK_KIND_FORWARD:
+		return zk_member_on_forward(m, from, &dec);
+	case ZK_KIND_REFUSE:
+		return zk_member_on_refuse(m, &dec);
+	case ZK_KIND_PING:
+		return zk_member_on_ping(m, from, &dec);
+	case ZK_KIND_PONG:
+		return zk_member_on_pong(m, &dec);
+	default:
+		return -EPROTO;
+	}
+}
+
+void
+zk_member_peer(struct zk_member *m, uint64_t peer, bool up)
+{
+	if (!up) {
+		(void)zk_replica_peer_lost(m->replica, peer);
+		return;
+	}
+	/* What was on its way when the connection broke may be lost. */
+	if (peer == m->leader)
+		zk_member_requeue(m);
+}
+
+static uint32_t
+wait_ms(const struct zk_member *m, bool more)
+{
+	uint32_t wait = zk_member_session_wait(m);
+
+	if (more)
+		return 0;
+	if (!zk_member_alone(m) && m->options.heartbeat_ms / 2 < wait)
+		wait = m->options.heartbeat_ms / 2;
+	return wait;
+}
+
+int
+zk_member_end(struct zk_member *m, uint32_t *ret_wait_ms)
+{
+	struct zk_item_list lost;
+	bool more = false;
+	int rc;
+
+	zk_member_tick_session(m);
+	zk_member_pass_commands(m);
+	rc = zk_replica_end(m->replica, &more);
+	if (rc == -ENOSPC) {
+		/* A group of one: nothing of this turn has happened. */
+		zk_member_requeue(m);
+		lost = m->queued;
+		zk_item_list_settle(&lost);
+		zk_item_list_init(&m->queued);
+		zk_member_finish(&lost, -ENOSPC);
+		m->opening = m->opening && m->session != 0;
+		rc = 0;
+	}
+	if (rc < 0)
+		return rc;
+	/* A leader elected in this turn can be given what is queued. */
+	more = more || (m->queued.count > 0 && zk_member_leads(m)) ||
+	    (m->session == 0 && zk_member_leads(m));
+	*ret_wait_ms = wait_ms(m, more);
+	zk_member_finish(&m->answered, 0);
+	return 0;
+}
+
+enum zk_member_state
+zk_member_state(const struct zk_member *m)
+{
+	return m->state;
+}
+
+uint64_t
+zk_member_session(const struct zk_member *m)
+{
+	return m->session;
+}
+
+const struct zk_member_counts *
+zk_member_counts(const struct zk_member *m)
+{
+	return &m->counts;
+}
+
+const struct zk_replica *
+zk_member_replica(const struct zk_member *m)
+{
+	return m->replica;
+}

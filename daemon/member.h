@@ -1,0 +1,106 @@
+#ifndef ZK_DAEMON_MEMBER_H
+#define ZK_DAEMON_MEMBER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "daemon/inbox.h"
+#include "daemon/replica.h"
+
+/*
+ * One host's share in the ensemble: its replica, its session and its commands
+ * on their way.  Like the replica it has no thread, clock or network of its
+ * own and works in turns, so that the simulator runs the same code.
+ *
+ * Commands: numbered in the session and kept until they are applied *here*.
+ * The leader proposes them; others forward them to the leader and, when the
+ * leader changes or may have lost them, forward them again: apply recognises
+ * what it has seen (store/answer.h).
+ *
+ * Session: opened through the log like any command.  Its holder asks the
+ * leader for a lease and gives up `session_timeout` after it *sent* the last
+ * question that was answered; the leader ends the session that long after it
+ * *received* the last question (Gray and Cheriton, "Leases" (1989)).  A new
+ * leader starts every lease anew, in full.
+ */
+struct zk_member;
+
+enum zk_member_state {
+	ZK_STATE_CONNECTED,
+	ZK_STATE_SUSPENDED, /* no leader, or it does not answer */
+	ZK_STATE_LOST,      /* the session is over; a new one is being opened */
+};
+
+/* Lanes of the network: what is small and urgent, and what carries data. */
+enum { ZK_MEMBER_FAST, ZK_MEMBER_BULK };
+
+struct zk_member_sink {
+	void *arg;
+	/* May drop; bytes are borrowed. */
+	void (*send)(void *arg, uint64_t to, unsigned lane, const void *bytes,
+	    size_t len);
+	void (*changed)(void *arg, const struct zk_change *change);
+	void (*state_changed)(void *arg, enum zk_member_state state);
+	/*
+	 * A snapshot has become the tree: forget all that was read.  Comes
+	 * before the turn's changes.  NULL: nothing is kept.
+	 */
+	void (*replaced)(void *arg);
+};
+
+struct zk_member_options {
+	struct zk_store *store; /* must outlive the member */
+	uint64_t seed;          /* random, fresh at each start, not 0 */
+	uint32_t session_timeout_ms;
+	uint32_t election_ms, heartbeat_ms;
+	uint32_t log_keep, snapshot_part; /* as for the replica */
+	const struct zk_conf *founders;   /* as for the replica */
+	const uint8_t *ensemble;
+	struct zk_member_sink sink;
+};
+
+/* Time of a turn: of the wall, for the log; and monotonic, for leases. */
+struct zk_member_time {
+	struct zk_stamp wall;
+	uint64_t mono_ms;
+};
+
+int zk_member_open(const struct zk_member_options *options,
+    const struct zk_member_time *now, struct zk_member **ret_member);
+
+/* Answers what is left with -ZK_ESESSION.  NULL is fine. */
+void zk_member_close(struct zk_member *member);
+
+/* Begin a turn. */
+void zk_member_begin(struct zk_member *member,
+    const struct zk_member_time *now);
+
+/* Takes over the items; their done functions are called in some _end(). */
+void zk_member_submit(struct zk_member *member, struct zk_item_list *items);
+
+/* -EPROTO: nothing a correct member sends. */
+int zk_member_receive(struct zk_member *member, uint64_t from,
+    const void *bytes, size_t len);
+
+/* The connection to a member is up, or lost. */
+void zk_member_peer(struct zk_member *member, uint64_t peer, bool up);
+
+/*
+ * End the turn; codes as of zk_replica_end().  *ret_wait_ms: have the next
+ * turn after this long at the latest; UINT32_MAX: when something comes.
+ */
+int zk_member_end(struct zk_member *member, uint32_t *ret_wait_ms);
+
+enum zk_member_state zk_member_state(const struct zk_member *member);
+uint64_t zk_member_session(const struct zk_member *member); /* 0: none */
+
+/* Since the start; for status reports. */
+struct zk_member_counts {
+	uint64_t locks_waited;   /* requests of this member that had to wait */
+	uint64_t sessions_ended; /* proposed as leader: a lease ran out */
+};
+const struct zk_member_counts *zk_member_counts(const struct zk_member *member);
+const struct zk_replica *zk_member_replica(const struct zk_member *member);
+
+#endif

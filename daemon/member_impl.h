@@ -1,0 +1,124 @@
+#ifndef ZK_DAEMON_MEMBER_IMPL_H
+#define ZK_DAEMON_MEMBER_IMPL_H
+
+/* The inside of a member, shared by member*.c only. */
+
+#include "base/codec.h"
+#include "daemon/member.h"
+
+/*
+ * Frames between members: a kind, then
+ *   RAFT     a message of daemon/replica_wire.c
+ *   FORWARD  u32 count, then count times u32 length and an encoded command
+ *   REFUSE   u64 session, number, u32 -rc: a forwarded command will not be
+ *            proposed, and never was
+ *   PING     u64 session, u64 when the holder sent it (its own clock)
+ *   PONG     the same two, back from the leader
+ */
+enum zk_frame_kind {
+	ZK_KIND_RAFT = 1,
+	ZK_KIND_FORWARD,
+	ZK_KIND_REFUSE,
+	ZK_KIND_PING,
+	ZK_KIND_PONG,
+};
+
+/* A lease that this member, as leader, has given to a session. */
+struct zk_lease {
+	uint64_t session;
+	uint64_t until_ms;
+	uint32_t timeout_ms;
+	bool ending; /* its end is proposed */
+};
+
+/*
+ * What a session is called while it is being opened: random, so that no other
+ * member's is the same.  Ids of sessions are log indexes, so none is one.
+ */
+#define ZK_TOKEN_BIT (1ull << 63)
+
+/* Starts of the member, then sessions of one start: see store/session.h. */
+#define ZK_INCARNATION_SHIFT 24
+
+#define ZK_FORWARD_BYTES_MAX 2097152u
+
+struct zk_member {
+	struct zk_member_options options;
+	struct zk_replica *replica;
+	struct zk_member_time now;
+	uint64_t ticked_ms; /* Raft's clock */
+
+	/* The session, and commands in the order of their numbers. */
+	enum zk_member_state state;
+	uint64_t session;
+	uint64_t token; /* stands for the session while it is opened */
+	uint64_t incarnation;
+	bool opening;
+	uint64_t last_number;
+	struct zk_item_list queued;   /* not proposed or forwarded yet */
+	struct zk_item_list inflight; /* with the leader, not applied here */
+	struct zk_item_list waiting;  /* lock requests, applied and waiting */
+	struct zk_item_list answered; /* to be told when the turn is over */
+	uint64_t sent_ms;             /* when anything was forwarded last */
+
+	/* Who had our commands; another leader gets them again. */
+	uint64_t leader, leader_term;
+
+	/* The lease of our session: last question answered, last asked. */
+	uint64_t lease_from_ms, ping_ms;
+
+	/* As leader. */
+	uint64_t leading; /* the term in which the leases were given; 0: none */
+	struct zk_lease *leases;
+	size_t lease_count, lease_cap;
+
+	struct zk_member_counts counts;
+	struct zk_bytes proposal[ZK_TURN_COMMANDS_MAX];
+	uint8_t *frame; /* one frame to be sent */
+	size_t frame_cap;
+};
+
+static inline const struct zk_raft *
+zk_member_raft(const struct zk_member *m)
+{
+	return zk_replica_raft(m->replica);
+}
+
+static inline bool
+zk_member_leads(const struct zk_member *m)
+{
+	return zk_member_raft(m)->role == ZK_LEADER;
+}
+
+/* A group of one member, this one. */
+static inline bool
+zk_member_alone(const struct zk_member *m)
+{
+	const struct zk_conf *conf = zk_raft_conf(zk_member_raft(m));
+
+	return conf->count == 1 && conf->ids[0] == zk_member_raft(m)->self;
+}
+
+/* member_commands.c */
+struct zk_replica_sink zk_member_replica_sink(struct zk_member *m);
+void zk_member_pass_commands(struct zk_member *m);
+void zk_member_requeue(struct zk_member *m);
+int zk_member_on_forward(struct zk_member *m, uint64_t from,
+    struct zk_dec *dec);
+int zk_member_on_refuse(struct zk_member *m, struct zk_dec *dec);
+void zk_member_finish(struct zk_item_list *list, int rc);
+
+/* member_replaced.c */
+void zk_member_on_replaced(void *arg);
+
+/* member_session.c */
+void zk_member_next_incarnation(struct zk_member *m);
+void zk_member_open_session(struct zk_member *m);
+void zk_member_session_opened(struct zk_member *m, uint64_t session);
+void zk_member_tick_session(struct zk_member *m);
+void zk_member_lose_session(struct zk_member *m);
+int zk_member_on_ping(struct zk_member *m, uint64_t from, struct zk_dec *dec);
+int zk_member_on_pong(struct zk_member *m, struct zk_dec *dec);
+uint32_t zk_member_session_wait(const struct zk_member *m);
+
+#endif

@@ -1,0 +1,317 @@
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/hash.h"
+#include "daemon/member_impl.h"
+#include "store/session.h"
+
+/*
+ * Clocks of hosts run at different rates, by far less than this: a holder
+ * counts its lease as shorter by one part in 32.
+ */
+#define RATE_MARGIN_SHIFT 5
+
+/* The holder asks this often within one lease. */
+#define PINGS_PER_LEASE 6u
+
+static void
+set_state(struct zk_member *m, enum zk_member_state state)
+{
+	if (m->state == state)
+		return;
+	m->state = state;
+	m->options.sink.state_changed(m->options.sink.arg, state);
+}
+
+/* --- the holder ----------------------------------------------------------- */
+
+static uint64_t
+lease_end(const struct zk_member *m)
+{
+	const uint64_t timeout = m->options.session_timeout_ms;
+
+	return m->lease_from_ms + timeout - (timeout >> RATE_MARGIN_SHIFT);
+}
+
+void
+zk_member_next_incarnation(struct zk_member *m)
+{
+	m->incarnation++;
+	m->token = ZK_TOKEN_BIT | zk_mix64(m->options.seed + m->incarnation);
+}
+
+void
+zk_member_open_session(struct zk_member *m)
+{
+	const struct zk_ident *ident = zk_store_ident(m->options.store);
+	const struct zk_command cmd = {
+	    .op = ZK_OP_SESSION_OPEN,
+	    .handle = m->incarnation,
+	    .len = m->options.session_timeout_ms,
+	    .name = ident->member,
+	    .name_len = strlen(ident->member),
+	};
+	struct zk_item_list items;
+	struct zk_item *item;
+
+	ZK_ASSERT(m->session == 0);
+
+	/* Without memory now, the next turn tries again. */
+	if (zk_item_new(&cmd, NULL, NULL, &item) < 0)
+		return;
+	m->opening = true;
+	m->lease_from_ms = m->now.mono_ms;
+	zk_item_list_init(&items);
+	zk_item_list_add(&items, item);
+	zk_member_submit(m, &items);
+}
+
+void
+zk_member_session_opened(struct zk_member *m, uint64_t session)
+{
+	m->opening = false;
+	m->session = session;
+	m->lease_from_ms = m->now.mono_ms;
+	set_state(m, ZK_STATE_CONNECTED);
+}
+
+/*
+ * The lease may have ended: from now on nothing of this session is done any
+ * more, and what was under way is not known to have happened.
+ */
+void
+zk_member_lose_session(struct zk_member *m)
+{
+	struct zk_item *item;
+
+	while ((item = zk_item_list_pop(&m->queued)) != NULL) {
+		item->outcome.rc = item->tries > 0 ? -ETIMEDOUT : -EROFS;
+		zk_item_list_add(&m->answered, item);
+	}
+	while ((item = zk_item_list_pop(&m->inflight)) != NULL) {
+		item->outcome.rc = -ETIMEDOUT;
+		zk_item_list_add(&m->answered, item);
+	}
+	while ((item = zk_item_list_pop(&m->waiting)) != NULL) {
+		item->outcome.rc = -ESTALE;
+		zk_item_list_add(&m->answered, item);
+	}
+	m->session = 0;
+	m->opening = false;
+	zk_member_next_incarnation(m);
+	set_state(m, ZK_STATE_LOST);
+}
+
+static void
+ping(struct zk_member *m, uint64_t leader)
+{
+	uint8_t frame[32];
+	struct zk_enc enc;
+
+	zk_enc_init(&enc, frame, sizeof(frame));
+	zk_enc_u8(&enc, ZK_KIND_PING);
+	zk_enc_u64(&enc, m->session);
+	zk_enc_u64(&enc, m->now.mono_ms);
+	m->options.sink.send(m->options.sink.arg, leader, ZK_MEMBER_FAST, frame,
+	    enc.len);
+	m->ping_ms = m->now.mono_ms;
+}
+
+int
+zk_member_on_pong(struct zk_member *m, struct zk_dec *dec)
+{
+	const uint64_t session = zk_dec_u64(dec);
+	const uint64_t sent_ms = zk_dec_u64(dec);
+
+	if (!zk_dec_done(dec))
+		return -EPROTO;
+	if (session != m->session || session == 0 || sent_ms > m->now.mono_ms)
+		return 0;
+	if (sent_ms > m->lease_from_ms)
+		m->lease_from_ms = sent_ms;
+	set_state(m, ZK_STATE_CONNECTED);
+	return 0;
+}
+
+/* --- the leader ----------------------------------------------------------- */
+
+static struct zk_lease *
+find_lease(struct zk_member *m, uint64_t session)
+{
+	for (size_t i = 0; i < m->lease_count; i++)
+		if (m->leases[i].session == session)
+			return &m->leases[i];
+	return NULL;
+}
+
+static void
+add_lease(struct zk_member *m, const struct zk_session *session)
+{
+	struct zk_lease *lease = find_lease(m, session->id);
+
+	if (lease != NULL)
+		return;
+	if (m->lease_count == m->lease_cap) {
+		const size_t cap = m->lease_cap == 0 ? 16 : 2 * m->lease_cap;
+		void *grown = reallocarray(m->leases, cap, sizeof(*lease));
+
+		if (grown == NULL)
+			return; /* seen again at the next turn */
+		m->leases = grown;
+		m->lease_cap = cap;
+	}
+	lease = &m->leases[m->lease_count++];
+	*lease = (struct zk_lease){
+	    .session = session->id,
+	    .timeout_ms = session->timeout_ms,
+	    .until_ms = m->now.mono_ms + session->timeout_ms,
+	};
+}
+
+/* Sessions come and go through the log: look at those there are. */
+static void
+refresh_leases(struct zk_member *m)
+{
+	struct zk_session session;
+	uint64_t after = 0;
+	size_t kept = 0;
+	struct zk_tx *tx;
+
+	if (zk_read_begin(m->options.store, &tx) < 0)
+		return;
+	for (size_t i = 0; i < m->lease_count; i++)
+		if (zk_session_get(tx, m->leases[i].session, &session) == 0)
+			m->leases[kept++] = m->leases[i];
+	m->lease_count = kept;
+	while (zk_session_next(tx, after, &session) == 0) {
+		after = session.id;
+		add_lease(m, &session);
+	}
+	zk_read_end(tx);
+}
+
+int
+zk_member_on_ping(struct zk_member *m, uint64_t from, struct zk_dec *dec)
+{
+	const uint64_t session = zk_dec_u64(dec);
+	const uint64_t sent_ms = zk_dec_u64(dec);
+	struct zk_lease *lease;
+	uint8_t frame[32];
+	struct zk_enc enc;
+
+	if (!zk_dec_done(dec))
+		return -EPROTO;
+	lease = zk_member_leads(m) && m->leading == zk_member_raft(m)->term
+	    ? find_lease(m, session)
+	    : NULL;
+	/* No lease, no answer: the holder finds out by itself. */
+	if (lease == NULL || lease->ending)
+		return 0;
+	lease->until_ms = m->now.mono_ms + lease->timeout_ms;
+	zk_enc_init(&enc, frame, sizeof(frame));
+	zk_enc_u8(&enc, ZK_KIND_PONG);
+	zk_enc_u64(&enc, session);
+	zk_enc_u64(&enc, sent_ms);
+	m->options.sink.send(m->options.sink.arg, from, ZK_MEMBER_FAST, frame,
+	    enc.len);
+	return 0;
+}
+
+static void
+propose_end(struct zk_member *m, struct zk_lease *lease)
+{
+	const struct zk_command cmd = {
+	    .op = ZK_OP_SESSION_END,
+	    .ino = lease->session,
+	};
+	uint8_t buf[64];
+	struct zk_bytes bytes = {.data = buf};
+
+	if (zk_command_encode(&cmd, buf, sizeof(buf), &bytes.len) < 0 ||
+	    zk_replica_propose(m->replica, &bytes, 1) < 0)
+		return;
+	lease->ending = true;
+	m->counts.sessions_ended++;
+}
+
+static void
+tick_leader(struct zk_member *m)
+{
+	if (m->leading != zk_member_raft(m)->term) {
+		/* Every lease anew, in full: what was said to others is lost. */
+		m->leading = zk_member_raft(m)->term;
+		m->lease_count = 0;
+	}
+	refresh_leases(m);
+	for (size_t i = 0; i < m->lease_count; i++) {
+		struct zk_lease *lease = &m->leases[i];
+
+		if (lease->session == m->session)
+			lease->until_ms = m->now.mono_ms + lease->timeout_ms;
+		else if (!lease->ending && m->now.mono_ms >= lease->until_ms)
+			propose_end(m, lease);
+	}
+}
+
+/*
+ * A leader leads at most two election time-outs after it was last in touch
+ * with a majority, and whoever follows it gives our session a lease in full:
+ * so much younger is the lease that it gives itself.
+ */
+static void
+lease_as_leader(struct zk_member *m)
+{
+	const uint64_t margin =
+	    zk_member_alone(m) ? 0 : 2ull * m->options.election_ms;
+	const uint64_t from =
+	    m->now.mono_ms > margin ? m->now.mono_ms - margin : 0;
+
+	if (from > m->lease_from_ms)
+		m->lease_from_ms = from;
+	set_state(m, ZK_STATE_CONNECTED);
+}
+
+/* --- both ----------------------------------------------------------------- */
+
+static uint32_t
+ping_interval(const struct zk_member *m)
+{
+	return m->options.session_timeout_ms / PINGS_PER_LEASE;
+}
+
+void
+zk_member_tick_session(struct zk_member *m)
+{
+	const uint64_t leader = zk_member_raft(m)->leader;
+	const uint32_t interval = ping_interval(m);
+
+	if (zk_member_leads(m))
+		tick_leader(m);
+	else
+		m->leading = 0;
+	if (m->session == 0) {
+		if (!m->opening && leader != 0)
+			zk_member_open_session(m);
+		return;
+	}
+	if (zk_member_leads(m)) {
+		lease_as_leader(m);
+		return;
+	}
+	if (m->now.mono_ms >= lease_end(m)) {
+		zk_member_lose_session(m);
+		return;
+	}
+	if (m->now.mono_ms - m->lease_from_ms >= 3ull * interval)
+		set_state(m, ZK_STATE_SUSPENDED);
+	if (leader != 0 && m->now.mono_ms - m->ping_ms >= interval)
+		ping(m, leader);
+}
+
+uint32_t
+zk_member_session_wait(const struct zk_member *m)
+{
+	return zk_member_alone(m) ? UINT32_MAX : ping_interval(m);
+}

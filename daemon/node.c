@@ -1,0 +1,418 @@
+#include "daemon/node.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/assert.h"
+#include "base/err.h"
+#include "daemon/inbox.h"
+#include "daemon/member.h"
+
+/* Timers of Raft, in milliseconds. */
+#define ELECTION_MS  400u
+#define HEARTBEAT_MS 80u
+
+/* How long the end of the session may take before it is left to others. */
+#define STOP_MS 2000u
+
+/* Nothing to apply, and Raft cannot take more now: look again after this. */
+#define BUSY_WAIT_MS 1u
+
+struct zk_node {
+	struct zk_node_options options;
+	struct zk_inbox inbox;
+	pthread_t thread;
+	bool running;
+	_Atomic uint64_t session;
+
+	/* The node thread's. */
+	struct zk_member *member;
+	bool state_changed; /* to be told at the end of the turn */
+	bool ended;         /* the session, by zk_node_stop() */
+	uint64_t frames;
+
+	pthread_mutex_t status_lock;
+	struct zk_node_status status; /* protected by status_lock */
+};
+
+static struct zk_member_time
+time_now(void)
+{
+	struct zk_member_time now;
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_REALTIME, &ts);
+	now.wall = (struct zk_stamp){ts.tv_sec, (uint32_t)ts.tv_nsec};
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	now.mono_ms =
+	    (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+	return now;
+}
+
+/* --- what the member tells ------------------------------------------------ */
+
+static bool
+is_alone(const struct zk_node *node)
+{
+	return node->options.founders == NULL;
+}
+
+static void
+on_send(void *arg, uint64_t to, unsigned lane, const void *bytes, size_t len)
+{
+	const struct zk_node *node = arg;
+	const struct zk_node_network *network = node->options.network;
+
+	ZK_ASSERT(!is_alone(node));
+
+	network->send(network->arg, to, lane == ZK_MEMBER_BULK, bytes, len);
+}
+
+static void
+on_changed(void *arg, const struct zk_change *change)
+{
+	struct zk_node *node = arg;
+
+	node->options.changed(node->options.arg, change);
+}
+
+static void
+on_state(void *arg, enum zk_member_state state)
+{
+	struct zk_node *node = arg;
+
+	(void)state;
+	/* At once: what is submitted from now on must meet the new session. */
+	atomic_store(&node->session, zk_member_session(node->member));
+	node->state_changed = true;
+}
+
+/* --- turns ---------------------------------------------------------------- */
+
+static const char *
+state_text(enum zk_member_state state)
+{
+	switch (state) {
+	case ZK_STATE_CONNECTED:
+		return "connected";
+	case ZK_STATE_SUSPENDED:
+		return "suspended";
+	case ZK_STATE_LOST:
+		return "lost";
+	}
+	return "";
+}
+
+static const char *
+role_text(enum zk_role role)
+{
+	switch (role) {
+	case ZK_FOLLOWER:
+		return "follower";
+	case ZK_PRECANDIDATE:
+	case ZK_CANDIDATE:
+		return "candidate";
+	case ZK_LEADER:
+		return "leader";
+	}
+	return "";
+}
+
+static struct zk_node_member
+member_of(const struct zk_raft *raft, uint32_t slot)
+{
+	const struct zk_conf *conf = zk_raft_conf(raft);
+	const uint64_t id = conf->ids[slot];
+	struct zk_node_member member = {.node = id};
+	struct zk_member_status status;
+
+	member.role = id == raft->leader      ? "leader"
+	    : zk_raft_conf_is_voter(conf, id) ? "voter"
+	                                      : "observer";
+	/* A new leader does not know who has not answered it yet. */
+	if (zk_raft_member_status(raft, slot, &status) < 0 ||
+	    (id != raft->self && status.contact_ms == UINT32_MAX))
+		return member;
+	member.known = true;
+	if (id == raft->self)
+		return member;
+	member.lag = raft->last_index - status.match;
+	member.contact_ms = status.contact_ms;
+	return member;
+}
+
+static void
+publish_status(struct zk_node *node, uint64_t commands)
+{
+	const struct zk_replica *replica = zk_member_replica(node->member);
+	const struct zk_raft *raft = zk_replica_raft(replica);
+	const uint32_t count = zk_raft_conf(raft)->count;
+	struct zk_node_status *status = &node->status;
+
+	_Static_assert(ZK_MEMBERS_MAX <= ZK_NODE_MEMBERS_MAX, "all are told");
+	atomic_store(&node->session, zk_member_session(node->member));
+	(void)pthread_mutex_lock(&node->status_lock);
+	status->role = role_text(raft->role);
+	status->state = state_text(zk_member_state(node->member));
+	status->leader = raft->leader;
+	status->term = raft->term;
+	status->commit_index = raft->commit_index;
+	status->last_index = raft->last_index;
+	status->applied_index = zk_replica_applied(replica);
+	status->session = zk_member_session(node->member);
+	status->turns++;
+	status->commands += commands;
+	status->frames = node->frames;
+	status->member_count = count;
+	for (uint32_t i = 0; i < count; i++)
+		status->members[i] = member_of(raft, i);
+	(void)pthread_mutex_unlock(&node->status_lock);
+}
+
+static void
+receive(struct zk_node *node, const struct zk_letter *letter)
+{
+	const struct zk_node_network *network = node->options.network;
+
+	if (letter->kind != ZK_LETTER_FRAME) {
+		zk_member_peer(node->member, letter->peer,
+		    letter->kind == ZK_LETTER_UP);
+		return;
+	}
+	node->frames++;
+	if (zk_member_receive(node->member, letter->peer, letter->bytes,
+	        letter->len) == -EPROTO)
+		network->bad_frame(network->arg, letter->peer);
+}
+
+/* One turn; returns how long to wait for the next. */
+static uint32_t
+turn(struct zk_node *node, struct zk_batch *batch)
+{
+	const uint64_t commands = batch->items.count;
+	const struct zk_member_time now = time_now();
+	struct zk_letter *letter;
+	uint32_t wait_ms;
+	int rc;
+
+	zk_member_begin(node->member, &now);
+	while ((letter = zk_batch_pop_letter(batch)) != NULL) {
+		receive(node, letter);
+		free(letter);
+	}
+	zk_member_submit(node->member, &batch->items);
+	rc = zk_member_end(node->member, &wait_ms);
+	if (rc < 0) {
+		node->options.fatal(node->options.arg, rc, "store");
+		abort(); /* it does not return */
+	}
+	publish_status(node, commands);
+	if (batch->refused)
+		node->options.network->resume(node->options.network->arg);
+	if (node->state_changed && node->options.state_changed != NULL)
+		node->options.state_changed(node->options.arg);
+	node->state_changed = false;
+	return wait_ms;
+}
+
+/* More is to be done at once; but not what only other members can do. */
+static uint32_t
+wait_of(const struct zk_node *node, uint32_t wait_ms)
+{
+	const struct zk_replica *replica = zk_member_replica(node->member);
+
+	if (wait_ms > 0 || is_alone(node) ||
+	    zk_replica_applied(replica) <
+	        zk_replica_raft(replica)->commit_index)
+		return wait_ms;
+	return BUSY_WAIT_MS;
+}
+
+static void *
+node_main(void *arg)
+{
+	struct zk_node *node = arg;
+	uint32_t wait_ms = is_alone(node) ? UINT32_MAX : 0;
+	uint64_t give_up_ms = 0;
+	struct zk_batch batch;
+
+	(void)pthread_setname_np(pthread_self(), "zkfs-node");
+	zk_batch_init(&batch);
+	for (;;) {
+		if (!zk_inbox_take(&node->inbox, wait_ms, &batch)) {
+			const uint64_t now_ms = time_now().mono_ms;
+
+			if (give_up_ms == 0)
+				give_up_ms = now_ms + STOP_MS;
+			if (is_alone(node) || node->ended ||
+			    zk_member_session(node->member) == 0 ||
+			    now_ms >= give_up_ms)
+				break;
+		}
+		wait_ms = wait_of(node, turn(node, &batch));
+	}
+	for (struct zk_letter *letter;
+	     (letter = zk_batch_pop_letter(&batch)) != NULL;)
+		free(letter);
+	return NULL;
+}
+
+/* --- life ----------------------------------------------------------------- */
+
+static int
+open_member(struct zk_node *node)
+{
+	const struct zk_member_options options = {
+	    .store = node->options.store,
+	    .seed = node->options.seed,
+	    .session_timeout_ms = node->options.session_timeout_ms,
+	    .election_ms = ELECTION_MS,
+	    .heartbeat_ms = HEARTBEAT_MS,
+	    .founders = node->options.founders,
+	    .sink =
+	        {
+	            .arg = node,
+	            .send = on_send,
+	            .changed = on_changed,
+	            .state_changed = on_state,
+	        },
+	};
+	const struct zk_member_time now = time_now();
+	struct zk_batch none;
+	int rc;
+
+	rc = zk_member_open(&options, &now, &node->member);
+	if (rc < 0)
+		return rc;
+	zk_batch_init(&none);
+	if (!is_alone(node)) {
+		publish_status(node, 0);
+		return 0;
+	}
+	/* A group of one opens its session with nobody's help. */
+	while (turn(node, &none) == 0)
+		;
+	return zk_member_session(node->member) != 0 ? 0 : -ZK_ENOTLEADER;
+}
+
+int
+zk_node_open(const struct zk_node_options *options, struct zk_node **ret_node)
+{
+	struct zk_node *node;
+	int rc;
+
+	ZK_ASSERT(options->seed != 0);
+
+	node = calloc(1, sizeof(*node));
+	if (node == NULL)
+		return -ENOMEM;
+	node->options = *options;
+	(void)pthread_mutex_init(&node->status_lock, NULL);
+	rc = zk_inbox_init(&node->inbox);
+	if (rc == 0)
+		rc = open_member(node);
+	if (rc == 0)
+		rc = -pthread_create(&node->thread, NULL, node_main, node);
+	if (rc < 0) {
+		zk_node_close(node);
+		return rc;
+	}
+	node->running = true;
+	*ret_node = node;
+	return 0;
+}
+
+int
+zk_node_submit(struct zk_node *node, const struct zk_command *cmd,
+    zk_done_fn done, void *arg, uint64_t *ret_ticket)
+{
+	struct zk_item *item;
+	int rc;
+
+	rc = zk_item_new(cmd, done, arg, &item);
+	if (rc < 0)
+		return rc;
+	rc = zk_inbox_push(&node->inbox, item, ret_ticket);
+	if (rc < 0)
+		free(item);
+	return rc;
+}
+
+bool
+zk_node_receive(struct zk_node *node, uint64_t peer, bool bulk,
+    const void *bytes, size_t len)
+{
+	return zk_inbox_post(&node->inbox, peer,
+	    bulk ? ZK_MAIL_BULK : ZK_MAIL_FAST, bytes, len);
+}
+
+void
+zk_node_peer(struct zk_node *node, uint64_t peer, bool up)
+{
+	zk_inbox_post_peer(&node->inbox, peer, up);
+}
+
+/* Also when it could not be: then it is not waited for any more. */
+static void
+on_ended(void *arg, const struct zk_outcome *out)
+{
+	struct zk_node *node = arg;
+
+	(void)out;
+	node->ended = true;
+}
+
+void
+zk_node_stop(struct zk_node *node)
+{
+	const struct zk_command end = {
+	    .op = ZK_OP_SESSION_END,
+	    .ino = zk_node_session(node),
+	};
+	struct zk_item *item;
+
+	if (!node->running)
+		return;
+	/* Without memory the next start, or the leader, ends this session. */
+	if (zk_item_new(&end, on_ended, node, &item) == 0 &&
+	    zk_inbox_push(&node->inbox, item, NULL) < 0)
+		free(item);
+	zk_inbox_close(&node->inbox);
+	(void)pthread_join(node->thread, NULL);
+	node->running = false;
+	/* Answers what is left, while there is somebody to answer to. */
+	zk_member_close(node->member);
+	node->member = NULL;
+	atomic_store(&node->session, 0);
+}
+
+void
+zk_node_close(struct zk_node *node)
+{
+	if (node == NULL)
+		return;
+	ZK_ASSERT(!node->running);
+
+	zk_member_close(node->member);
+	zk_inbox_fini(&node->inbox);
+	(void)pthread_mutex_destroy(&node->status_lock);
+	free(node);
+}
+
+uint64_t
+zk_node_session(const struct zk_node *node)
+{
+	return atomic_load(&node->session);
+}
+
+void
+zk_node_status(struct zk_node *node, struct zk_node_status *ret_status)
+{
+	(void)pthread_mutex_lock(&node->status_lock);
+	*ret_status = node->status;
+	(void)pthread_mutex_unlock(&node->status_lock);
+	ret_status->queued = zk_inbox_length(&node->inbox);
+}

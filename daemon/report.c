@@ -1,0 +1,417 @@
+#include "daemon/report.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "base/command.h"
+#include "store/lock.h"
+#include "store/session.h"
+
+/* A text that stops growing when the buffer is full. */
+struct text {
+	char *buf;
+	size_t len, cap;
+};
+
+__attribute__((format(printf, 2, 3))) static void
+say(struct text *text, const char *fmt, ...)
+{
+	const size_t room = text->cap - text->len;
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(text->buf + text->len, room, fmt, ap);
+	va_end(ap);
+	if (n < 0)
+		return;
+	text->len += (size_t)n < room ? (size_t)n : room;
+}
+
+/* Everything that status, status.json and metrics tell. */
+struct picture {
+	struct zk_node_status node;
+	struct zk_store_usage store;
+	const struct zk_ident *ident;
+	char ensemble[33];
+	uint64_t uptime_s;
+};
+
+static int
+take_picture(struct zk_report *report, struct picture *ret_picture)
+{
+	struct picture p = {0};
+	struct timespec now;
+
+	p.ident = zk_store_ident(report->store);
+	for (size_t i = 0; i < sizeof(p.ident->ensemble); i++)
+		(void)snprintf(p.ensemble + 2 * i, 3, "%02x",
+		    p.ident->ensemble[i]);
+	zk_node_status(report->node, &p.node);
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	p.uptime_s = (uint64_t)(now.tv_sec - report->started.tv_sec);
+	*ret_picture = p;
+	return zk_store_usage(report->store, &ret_picture->store);
+}
+
+/* A member's name; its number when it has none here, "-" for nobody. */
+static void
+say_name(struct zk_report *report, struct text *text, uint64_t node)
+{
+	const struct zk_directory *directory;
+	int i;
+
+	if (report->cluster == NULL) {
+		say(text, "%s", zk_store_ident(report->store)->member);
+		return;
+	}
+	directory = zk_cluster_directory(report->cluster);
+	i = zk_directory_find_node(directory, node);
+	if (node == 0)
+		say(text, "-");
+	else if (i >= 0)
+		say(text, "%s", directory->members[i].name);
+	else
+		say(text, "%016" PRIx64, node);
+}
+
+static int
+text_state(struct zk_report *report, struct text *text)
+{
+	struct zk_node_status status;
+
+	zk_node_status(report->node, &status);
+	say(text, "%s\n", status.state);
+	return 0;
+}
+
+static int
+text_session(struct zk_report *report, struct text *text)
+{
+	say(text, "%" PRIx64 "\n", zk_node_session(report->node));
+	return 0;
+}
+
+static int
+text_leader(struct zk_report *report, struct text *text)
+{
+	struct zk_node_status status;
+
+	zk_node_status(report->node, &status);
+	say_name(report, text, status.leader);
+	say(text, "\n");
+	return 0;
+}
+
+static void
+say_own_address(struct zk_report *report, struct text *text)
+{
+	const struct zk_address *listen = zk_options_listen(report->options);
+
+	if (listen == NULL)
+		say(text, "-");
+	else
+		say(text, "%s:%u", listen->host, (unsigned)listen->port);
+}
+
+static void
+say_address(struct zk_report *report, struct text *text, uint64_t node)
+{
+	const struct zk_directory *directory;
+	int i;
+
+	if (report->cluster == NULL) {
+		say_own_address(report, text);
+		return;
+	}
+	directory = zk_cluster_directory(report->cluster);
+	i = zk_directory_find_node(directory, node);
+	say(text, "%s", i >= 0 ? directory->members[i].address : "-");
+}
+
+/* Lag in entries, contact in milliseconds; "-" where only the leader knows. */
+static int
+text_members(struct zk_report *report, struct text *text)
+{
+	struct zk_node_status status;
+
+	zk_node_status(report->node, &status);
+	say(text, "NAME ADDRESS ROLE LAG CONTACT\n");
+	for (size_t i = 0; i < status.member_count; i++) {
+		const struct zk_node_member *m = &status.members[i];
+
+		say_name(report, text, m->node);
+		say(text, " ");
+		say_address(report, text, m->node);
+		say(text, " %s ", m->role);
+		if (m->known)
+			say(text, "%" PRIu64 " %" PRIu32 "\n", m->lag,
+			    m->contact_ms);
+		else
+			say(text, "- -\n");
+	}
+	return 0;
+}
+
+static int
+text_status(struct zk_report *report, struct text *text)
+{
+	struct picture p;
+	int rc = take_picture(report, &p);
+
+	if (rc < 0)
+		return rc;
+	say(text, "ensemble: %s\nmember: %s\nrole: %s\nstate: %s\nleader: ",
+	    p.ensemble, p.ident->member, p.node.role, p.node.state);
+	say_name(report, text, p.node.leader);
+	say(text,
+	    "\nterm: %" PRIu64 "\napplied: %" PRIu64 "\n"
+	    "nodes: %" PRIu64 "\nbytes: %" PRIu64 "\nsession: %" PRIx64 "\n"
+	    "version: %s\ndata: %s\nuptime: %" PRIu64 "\n",
+	    p.node.term, p.store.applied_index, p.store.nodes,
+	    p.store.row_bytes, p.node.session, ZK_VERSION,
+	    report->options->data, p.uptime_s);
+	return 0;
+}
+
+/* Strings that come from outside, as JSON wants them. */
+static void
+say_json(struct text *text, const char *string)
+{
+	say(text, "\"");
+	for (const char *p = string; *p != '\0'; p++) {
+		const unsigned char c = (unsigned char)*p;
+
+		if (c == '"' || c == '\\')
+			say(text, "\\%c", c);
+		else if (c < 0x20)
+			say(text, "\\u%04x", c);
+		else
+			say(text, "%c", c);
+	}
+	say(text, "\"");
+}
+
+static int
+text_status_json(struct zk_report *report, struct text *text)
+{
+	struct picture p;
+	int rc = take_picture(report, &p);
+
+	if (rc < 0)
+		return rc;
+	say(text, "{\"ensemble\":\"%s\",\"member\":", p.ensemble);
+	say_json(text, p.ident->member);
+	/* Names of members have no character that JSON minds. */
+	say(text, ",\"role\":\"%s\",\"state\":\"%s\",\"leader\":\"",
+	    p.node.role, p.node.state);
+	say_name(report, text, p.node.leader);
+	say(text,
+	    "\",\"term\":%" PRIu64 ",\"applied\":%" PRIu64 ",\"nodes\":%" PRIu64
+	    ",\"bytes\":%" PRIu64 ",\"session\":\"%" PRIx64
+	    "\",\"version\":\"%s\",\"data\":",
+	    p.node.term, p.store.applied_index, p.store.nodes,
+	    p.store.row_bytes, p.node.session, ZK_VERSION);
+	say_json(text, report->options->data);
+	say(text, ",\"uptime\":%" PRIu64 "}\n", p.uptime_s);
+	return 0;
+}
+
+static void
+metric(struct text *text, const char *name, const char *type, const char *help,
+    uint64_t value)
+{
+	say(text, "# TYPE %s %s\n# HELP %s %s\n%s%s %" PRIu64 "\n", name, type,
+	    name, help, name, strcmp(type, "counter") == 0 ? "_total" : "",
+	    value);
+}
+
+static void
+text_network(struct zk_report *report, struct text *text)
+{
+	struct zk_cluster_stats stats;
+
+	zk_cluster_stats(report->cluster, &stats);
+	metric(text, "zkfs_members_connected", "gauge",
+	    "Other members with a connection.", stats.peers_up);
+	metric(text, "zkfs_network_frames_in", "counter",
+	    "Frames of other members.", stats.frames_in);
+	metric(text, "zkfs_network_frames_out", "counter",
+	    "Frames to other members.", stats.frames_out);
+	metric(text, "zkfs_network_bytes_in", "counter",
+	    "Bytes of other members.", stats.bytes_in);
+	metric(text, "zkfs_network_bytes_out", "counter",
+	    "Bytes to other members.", stats.bytes_out);
+	metric(text, "zkfs_network_bad_frames", "counter",
+	    "Connections closed for what came in.", stats.bad_frames);
+	metric(text, "zkfs_network_refused", "counter",
+	    "Connections refused, by either side.", stats.refused);
+}
+
+static int
+text_metrics(struct zk_report *report, struct text *text)
+{
+	struct picture p;
+	int rc = take_picture(report, &p);
+
+	if (rc < 0)
+		return rc;
+	metric(text, "zkfs_fuse_requests", "counter",
+	    "Requests of the kernel answered.",
+	    zk_fs_request_count(report->fs));
+	metric(text, "zkfs_commands", "counter", "Commands agreed on.",
+	    p.node.commands);
+	metric(text, "zkfs_turns", "counter",
+	    "Flushes; commands per turn is the batching.", p.node.turns);
+	metric(text, "zkfs_queue_length", "gauge", "Commands that wait.",
+	    p.node.queued);
+	if (report->cluster != NULL)
+		text_network(report, text);
+	metric(text, "zkfs_term", "gauge", "Raft's term.", p.node.term);
+	metric(text, "zkfs_applied_index", "gauge",
+	    "Log index up to which the tree is.", p.store.applied_index);
+	metric(text, "zkfs_nodes", "gauge", "Nodes of the tree.",
+	    p.store.nodes);
+	metric(text, "zkfs_tree_bytes", "gauge", "Bytes of the tree's rows.",
+	    p.store.row_bytes);
+	metric(text, "zkfs_file_bytes", "gauge",
+	    "Bytes of the tree's file in use.", p.store.file_bytes);
+	metric(text, "zkfs_disk_free_bytes", "gauge",
+	    "Bytes free where the data is.", p.store.disk_free);
+	metric(text, "zkfs_uptime_seconds", "gauge",
+	    "Since the daemon started.", p.uptime_s);
+	say(text, "# EOF\n");
+	return 0;
+}
+
+static int
+text_digest(struct zk_report *report, struct text *text)
+{
+	struct picture p;
+	int rc = take_picture(report, &p);
+
+	if (rc == 0)
+		say(text, "%" PRIu64 " %016" PRIx64 "\n", p.store.applied_index,
+		    p.store.digest);
+	return rc;
+}
+
+static int
+text_config(struct zk_report *report, struct text *text)
+{
+	const struct zk_options *o = report->options;
+
+	say(text,
+	    "name = %s\ndata = %s\nsession_timeout = %ums\n"
+	    "op_timeout = %ums\nlost = %s\nmax_file = %" PRIu64 "\n",
+	    zk_store_ident(report->store)->member, o->data,
+	    o->session_timeout_ms, o->op_timeout_ms,
+	    o->lost_eio ? "eio" : "stale", o->max_file_bytes);
+	return 0;
+}
+
+static int
+text_version(struct zk_report *report, struct text *text)
+{
+	(void)report;
+	say(text, "%s\n", ZK_VERSION);
+	return 0;
+}
+
+static int
+text_sessions(struct zk_report *report, struct text *text)
+{
+	struct zk_session session;
+	uint64_t after = 0;
+	struct zk_tx *tx;
+	int rc;
+
+	rc = zk_read_begin(report->store, &tx);
+	if (rc < 0)
+		return rc;
+	say(text, "SESSION MEMBER OPENED\n");
+	while ((rc = zk_session_next(tx, after, &session)) == 0) {
+		after = session.id;
+		say(text, "%" PRIx64 " %s %" PRId64 "\n", session.id,
+		    session.member, session.opened.sec);
+	}
+	zk_read_end(tx);
+	return rc == -ENOENT ? 0 : rc;
+}
+
+static void
+say_lock(void *arg, const struct zk_lock_row *row)
+{
+	struct text *text = arg;
+
+	say(text,
+	    "%" PRIu64 " %s %s %s %" PRIu64 " %" PRIu64 " %" PRIx64 " %" PRIu32
+	    " %" PRIu64 "\n",
+	    row->ino, row->flock ? "flock" : "posix",
+	    row->type == ZK_LOCK_EXCLUSIVE ? "write" : "read",
+	    row->waiting ? "waits" : "holds", row->off, row->len, row->session,
+	    row->pid, row->fence);
+}
+
+static int
+text_locks(struct zk_report *report, struct text *text)
+{
+	struct zk_tx *tx;
+	int rc;
+
+	rc = zk_read_begin(report->store, &tx);
+	if (rc < 0)
+		return rc;
+	say(text, "INO KIND TYPE STATE START LENGTH SESSION PID FENCE\n");
+	rc = zk_lock_list(tx, say_lock, text);
+	zk_read_end(tx);
+	return rc;
+}
+
+static const struct {
+	const char *name;
+	int (*text)(struct zk_report *report, struct text *text);
+} files[] = {
+    {"state", text_state},
+    {"session", text_session},
+    {"leader", text_leader},
+    {"members", text_members},
+    {"status", text_status},
+    {"status.json", text_status_json},
+    {"sessions", text_sessions},
+    {"locks", text_locks},
+    {"metrics", text_metrics},
+    {"digest", text_digest},
+    {"config", text_config},
+    {"version", text_version},
+};
+
+#define FILE_COUNT (sizeof(files) / sizeof(files[0]))
+
+const char *
+zk_report_name(size_t i)
+{
+	return i < FILE_COUNT ? files[i].name : NULL;
+}
+
+int
+zk_report_text(struct zk_report *report, const char *name, char *buf,
+    size_t cap, size_t *ret_len)
+{
+	struct text text = {.buf = buf, .cap = cap};
+	int rc;
+
+	for (size_t i = 0; i < FILE_COUNT; i++) {
+		if (strcmp(files[i].name, name) != 0)
+			continue;
+		rc = files[i].text(report, &text);
+		if (rc == 0)
+			*ret_len = text.len;
+		return rc;
+	}
+	return -ENOENT;
+}

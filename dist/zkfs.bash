@@ -1,0 +1,83 @@
+# Completion for zkfs(1) and mount.zkfs(8); bash loads it with the first zkfs.
+
+# The commands, as the program itself lists them.
+_zkfs_commands()
+{
+	zkfs help 2>/dev/null | sed -n 's/^  \([a-z][a-z]*\) .*/\1/p'
+}
+
+_zkfs_mounts()
+{
+	awk '$3 == "fuse.zkfs" { print $2 }' /proc/self/mounts
+}
+
+_zkfs_options()
+{
+	local common='-h --help -m --mount'
+	case $1 in
+	status) echo "$common -j --json -M --metrics" ;;
+	get) echo "$common -N --newest -V --with-version" ;;
+	set) echo "$common -i --if-version -n --no-newline" ;;
+	create) echo "$common -d --directory -e --ephemeral -n --no-newline
+	    -p --parents -s --sequential" ;;
+	hold) echo "$common -g --grace -n --no-newline -W --wait" ;;
+	elect) echo "$common -g --grace -n --no-newline" ;;
+	lock) echo "$common -g --grace -n --nonblock -s --shared -w --wait" ;;
+	'') echo "$common -V --version" ;;
+	*) echo "$common" ;;
+	esac
+}
+
+_zkfs()
+{
+	local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
+	local command='' i
+	COMPREPLY=()
+	for ((i = 1; i < COMP_CWORD; i++)); do
+		case ${COMP_WORDS[i]} in
+		-m | --mount) i=$((i + 1)) ;;
+		--)
+			# What follows is a command of its own.
+			compopt -o default
+			return
+			;;
+		-*) ;;
+		*) [[ -n $command ]] || command=${COMP_WORDS[i]} ;;
+		esac
+	done
+	if [[ $previous == -m || $previous == --mount ]]; then
+		mapfile -t COMPREPLY < <(compgen -W "$(_zkfs_mounts)" -- "$word")
+	elif [[ $word == -* ]]; then
+		mapfile -t COMPREPLY < <(compgen -W "$(_zkfs_options \
+		    "$command")" -- "$word")
+	elif [[ -z $command || $command == help ]]; then
+		mapfile -t COMPREPLY < <(compgen -W "$(_zkfs_commands)" -- "$word")
+	else
+		compopt -o default
+	fi
+}
+complete -F _zkfs zkfs
+
+_mount_zkfs()
+{
+	local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
+	local head='' keys
+	COMPREPLY=()
+	keys='name= source= data= listen= session_timeout= op_timeout=
+	    lost=stale lost=eio ro max_file= key= tls_cert= tls_key= tls_ca=
+	    insecure http= config= log=error log=warn log=info log=debug
+	    log=syslog noexec noatime _netdev nofail'
+	# bash splits words at '=': only a list without values is completed.
+	if [[ $previous == -o ]]; then
+		[[ $word != *,* ]] || head=${word%,*},
+		mapfile -t COMPREPLY < <(compgen -P "$head" -W "$keys" -- \
+		    "${word##*,}")
+		compopt -o nospace
+	elif [[ $word == -* ]]; then
+		mapfile -t COMPREPLY < <(compgen -W '-f -n -o -r -s -v -w
+		    --check -h --help -V --version' -- "$word")
+	else
+		compopt -o default
+	fi
+}
+complete -F _mount_zkfs mount.zkfs

@@ -1,0 +1,306 @@
+#include "fs/call.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/assert.h"
+#include "fs/call_impl.h"
+#include "fs/handle.h"
+#include "fs/impl.h"
+#include "fs/reply.h"
+
+uint64_t
+zk_now_ms(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+struct zk_call *
+zk_call_new(struct zk_fs *fs, fuse_req_t req, const struct zk_command *cmd,
+    zk_answer_fn answer)
+{
+	size_t groups_len = cmd->group_count * sizeof(*cmd->groups);
+	struct zk_call *call;
+	char *names;
+
+	call = calloc(1,
+	    sizeof(*call) + groups_len + cmd->name_len + cmd->name2_len);
+	if (call == NULL) {
+		if (req != NULL)
+			zk_reply_rc(req, -ENOMEM);
+		return NULL;
+	}
+	call->fs = fs;
+	call->req = req;
+	call->answer = answer;
+	call->cmd = *cmd;
+	if (groups_len > 0)
+		memcpy(call->tail, cmd->groups, groups_len);
+	call->cmd.groups = call->tail;
+	names = (char *)call->tail + groups_len;
+	if (cmd->name_len > 0)
+		memcpy(names, cmd->name, cmd->name_len);
+	call->cmd.name = names;
+	if (cmd->name2_len > 0)
+		memcpy(names + cmd->name_len, cmd->name2, cmd->name2_len);
+	call->cmd.name2 = names + cmd->name_len;
+	if (req != NULL && (cmd->flags & ZK_F_WAIT) == 0)
+		call->deadline_ms = zk_now_ms() + fs->op_timeout_ms;
+	return call;
+}
+
+void
+zk_calls_kick_locked(struct zk_calls *calls)
+{
+	calls->kicked = true;
+	(void)pthread_cond_signal(&calls->work);
+}
+
+void
+zk_calls_kick(struct zk_fs *fs)
+{
+	struct zk_calls *calls = &fs->calls;
+
+	(void)pthread_mutex_lock(&calls->lock);
+	if (!TAILQ_EMPTY(&calls->waiting))
+		zk_calls_kick_locked(calls);
+	(void)pthread_mutex_unlock(&calls->lock);
+}
+
+static void
+poke_locked(struct zk_calls *calls, struct zk_call *call)
+{
+	if (call->answered || call->in_poke)
+		return;
+	TAILQ_INSERT_TAIL(&calls->interrupted, call, poke);
+	call->in_poke = true;
+	zk_calls_kick_locked(calls);
+}
+
+/* libfuse holds a lock of req during this: only take note. */
+static void
+on_interrupt(fuse_req_t req, void *data)
+{
+	struct zk_call *call = data;
+	struct zk_calls *calls = &call->fs->calls;
+
+	(void)req;
+	(void)pthread_mutex_lock(&calls->lock);
+	call->interrupted = true;
+	poke_locked(calls, call);
+	(void)pthread_mutex_unlock(&calls->lock);
+}
+
+/* From here on it can be interrupted and, but for lock waits, times out. */
+static void
+begin(struct zk_call *call)
+{
+	struct zk_calls *calls = &call->fs->calls;
+
+	(void)atomic_fetch_add(&call->fs->refs, 1);
+	(void)pthread_mutex_lock(&calls->lock);
+	call->refs = 2; /* the outcome's and ours */
+	calls->pending++;
+	calls->closing += call->req == NULL;
+	if (call->deadline_ms != 0)
+		TAILQ_INSERT_TAIL(&calls->timed, call, live);
+	else
+		TAILQ_INSERT_TAIL(&calls->untimed, call, live);
+	call->in_live = true;
+	if (calls->dozing && call->deadline_ms != 0)
+		zk_calls_kick_locked(calls);
+	(void)pthread_mutex_unlock(&calls->lock);
+	if (call->req != NULL)
+		fuse_req_interrupt_func(call->req, on_interrupt, call);
+}
+
+void
+zk_call_unref(struct zk_call *call)
+{
+	struct zk_fs *fs = call->fs;
+	struct zk_calls *calls = &fs->calls;
+	bool last;
+
+	(void)pthread_mutex_lock(&calls->lock);
+	ZK_ASSERT(call->refs > 0);
+	last = --call->refs == 0;
+	if (last) {
+		ZK_ASSERT(call->answered);
+		ZK_ASSERT(!call->in_poke);
+		calls->pending--;
+		calls->closing -= call->req == NULL;
+		(void)pthread_cond_broadcast(&calls->room);
+	}
+	(void)pthread_mutex_unlock(&calls->lock);
+	if (!last)
+		return;
+	zk_handle_drop(fs, call->made);
+	free(call->data);
+	free(call);
+	zk_fs_unref(fs);
+}
+
+bool
+zk_call_claim_locked(struct zk_calls *calls, struct zk_call *call)
+{
+	if (call->answered)
+		return false;
+	call->answered = true;
+	if (call->in_live && call->deadline_ms != 0)
+		TAILQ_REMOVE(&calls->timed, call, live);
+	else if (call->in_live)
+		TAILQ_REMOVE(&calls->untimed, call, live);
+	call->in_live = false;
+	if (call->in_poke)
+		TAILQ_REMOVE(&calls->interrupted, call, poke);
+	call->in_poke = false;
+	return true;
+}
+
+void
+zk_call_unstep_locked(struct zk_calls *calls, struct zk_call *call)
+{
+	ZK_ASSERT(call->in_step != NULL);
+	TAILQ_REMOVE(call->in_step, call, step);
+	if (call->in_step == &calls->parked && call->data != NULL) {
+		calls->parked_bytes -= call->cmd.data_len;
+		(void)pthread_cond_broadcast(&calls->room);
+	}
+	call->in_step = NULL;
+}
+
+bool
+zk_call_claim(struct zk_call *call)
+{
+	struct zk_calls *calls = &call->fs->calls;
+	bool claimed;
+
+	(void)pthread_mutex_lock(&calls->lock);
+	claimed = zk_call_claim_locked(calls, call);
+	(void)pthread_mutex_unlock(&calls->lock);
+	/* Waits for an on_interrupt() that is running. */
+	if (claimed && call->req != NULL)
+		fuse_req_interrupt_func(call->req, NULL, NULL);
+	return claimed;
+}
+
+void
+zk_call_done(void *arg, const struct zk_outcome *out)
+{
+	struct zk_call *call = arg;
+	struct zk_calls *calls = &call->fs->calls;
+
+	ZK_ASSERT(out->rc <= 0);
+	if (zk_call_claim(call))
+		call->answer(call, out);
+	else if (call->late != NULL)
+		call->late(call, out);
+
+	(void)pthread_mutex_lock(&calls->lock);
+	if (!TAILQ_EMPTY(&calls->parked))
+		zk_calls_kick_locked(calls);
+	(void)pthread_mutex_unlock(&calls->lock);
+	zk_call_unref(call);
+}
+
+/* Until there is room in the node's queue: 0 or -ENOMEM. */
+static int
+park(struct zk_call *call)
+{
+	struct zk_calls *calls = &call->fs->calls;
+
+	if (call->cmd.data_len > 0) {
+		call->data = malloc(call->cmd.data_len);
+		if (call->data == NULL)
+			return -ENOMEM;
+		memcpy(call->data, call->cmd.data, call->cmd.data_len);
+		call->cmd.data = call->data;
+	}
+	(void)pthread_mutex_lock(&calls->lock);
+	TAILQ_INSERT_TAIL(&calls->parked, call, step);
+	call->in_step = &calls->parked;
+	if (call->data != NULL)
+		calls->parked_bytes += call->cmd.data_len;
+	if (call->interrupted)
+		poke_locked(calls, call);
+	zk_calls_kick_locked(calls);
+	(void)pthread_mutex_unlock(&calls->lock);
+	return 0;
+}
+
+void
+zk_call_submitted(struct zk_call *call, uint64_t number)
+{
+	struct zk_calls *calls = &call->fs->calls;
+
+	(void)pthread_mutex_lock(&calls->lock);
+	call->number = number;
+	call->submitted = true;
+	if (call->interrupted)
+		poke_locked(calls, call);
+	(void)pthread_mutex_unlock(&calls->lock);
+}
+
+void
+zk_call_submit(struct zk_call *call)
+{
+	struct zk_fs *fs = call->fs;
+	struct zk_calls *calls = &fs->calls;
+	uint64_t number = 0;
+	bool queue;
+	int rc = -EAGAIN;
+
+	begin(call);
+	(void)pthread_mutex_lock(&calls->lock);
+	queue = !TAILQ_EMPTY(&calls->parked) || calls->submitting;
+	(void)pthread_mutex_unlock(&calls->lock);
+	/* Nobody overtakes those who wait already. */
+	if (!queue)
+		rc = fs->port.submit(fs->port.impl, &call->cmd, zk_call_done,
+		    call, &number);
+	if (rc == 0)
+		zk_call_submitted(call, number);
+	else if (rc == -EAGAIN)
+		rc = park(call);
+	if (rc < 0) {
+		struct zk_outcome out = {.rc = rc};
+		zk_call_done(call, &out);
+	}
+	/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): this holds it. */
+	zk_call_unref(call);
+}
+
+void
+zk_call_wait(struct zk_call *call)
+{
+	struct zk_calls *calls = &call->fs->calls;
+
+	begin(call);
+	(void)pthread_mutex_lock(&calls->lock);
+	TAILQ_INSERT_TAIL(&calls->waiting, call, step);
+	call->in_step = &calls->waiting;
+	if (call->interrupted)
+		poke_locked(calls, call);
+	zk_calls_kick_locked(calls);
+	(void)pthread_mutex_unlock(&calls->lock);
+	zk_call_unref(call);
+}
+
+void
+zk_call_defer(struct zk_call *call)
+{
+	struct zk_calls *calls = &call->fs->calls;
+
+	(void)pthread_mutex_lock(&calls->lock);
+	ZK_ASSERT(call->answered);
+	call->refs++;
+	TAILQ_INSERT_TAIL(&calls->ready, call, step);
+	call->in_step = &calls->ready;
+	zk_calls_kick_locked(calls);
+	(void)pthread_mutex_unlock(&calls->lock);
+}

@@ -1,0 +1,30 @@
+#ifndef ZK_FS_CALL_IMPL_H
+#define ZK_FS_CALL_IMPL_H
+
+#include "fs/call.h"
+
+/*
+ * Between call.c, the life of one call, and calls.c, the thread that retries,
+ * resumes, interrupts and times them out.
+ *
+ * Order of locks: calls.lock, then the lock of the inode table.
+ */
+
+/* Whoever gets true gives the one reply; takes no further interrupts. */
+bool zk_call_claim(struct zk_call *call);
+/*
+ * As claim, under calls.lock; before it replies, the caller calls
+ * fuse_req_interrupt_func(req, NULL, NULL) without the lock.
+ */
+bool zk_call_claim_locked(struct zk_calls *calls, struct zk_call *call);
+/* Take it out of the list of its next step. */
+void zk_call_unstep_locked(struct zk_calls *calls, struct zk_call *call);
+
+/* The outcome is there, from the port or from here. */
+void zk_call_done(void *arg, const struct zk_outcome *out);
+void zk_call_submitted(struct zk_call *call, uint64_t number);
+void zk_call_unref(struct zk_call *call);
+
+void zk_calls_kick_locked(struct zk_calls *calls);
+
+#endif

@@ -1,0 +1,239 @@
+#include "fs/control.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/assert.h"
+#include "base/err.h"
+#include "fs/handle.h"
+#include "fs/impl.h"
+#include "fs/reply.h"
+
+#define TEXT_BYTES_MIN ((size_t)64 * ZK_KIB)
+#define TEXT_BYTES_MAX ((size_t)64 * ZK_MIB)
+#define TXN_BYTES_MAX  (ZK_WRITE_MAX - 4096u)
+
+bool
+zk_control_guards(uint64_t parent, const char *name)
+{
+	return zk_is_virtual(parent) ||
+	    (parent == ZK_INO_ROOT && strcmp(name, ZK_CONTROL_NAME) == 0);
+}
+
+/* The last name, after those of the port: it is answered by commands. */
+static const char txn_name[] = "txn";
+
+const char *
+zk_control_name(struct zk_fs *fs, uint64_t i, uint64_t *ret_ino)
+{
+	const char *name = fs->port.control_name(fs->port.impl, i);
+
+	*ret_ino = ZK_INO_VIRTUAL + 1 + i;
+	if (name == NULL &&
+	    (i == 0 || fs->port.control_name(fs->port.impl, i - 1) != NULL))
+		name = txn_name;
+	return name;
+}
+
+int
+zk_control_getattr(struct zk_fs *fs, uint64_t ino, struct zk_attr *ret_attr)
+{
+	const char *name;
+	uint64_t same;
+
+	*ret_attr = (struct zk_attr){
+	    .ino = ino,
+	    .mode = S_IFDIR | 0555,
+	    .nlink = 2,
+	    .mtime.sec = (int64_t)fs->mounted_s,
+	};
+	ret_attr->ctime = ret_attr->atime = ret_attr->mtime;
+	if (ino == ZK_INO_VIRTUAL)
+		return 0;
+	name = zk_control_name(fs, ino - ZK_INO_VIRTUAL - 1, &same);
+	if (name == NULL)
+		return -ENOENT;
+	ret_attr->mode = S_IFREG | (name == txn_name ? 0666u : 0444u);
+	ret_attr->nlink = 1;
+	return 0;
+}
+
+int
+zk_control_lookup(struct zk_fs *fs, uint64_t parent, const char *name,
+    struct zk_attr *ret_attr)
+{
+	const char *known;
+	uint64_t ino;
+
+	if (parent == ZK_INO_ROOT)
+		return zk_control_getattr(fs, ZK_INO_VIRTUAL, ret_attr);
+	if (parent != ZK_INO_VIRTUAL)
+		return -ENOENT;
+	for (uint64_t i = 0;; i++) {
+		known = zk_control_name(fs, i, &ino);
+		if (known == NULL)
+			return -ENOENT;
+		if (strcmp(known, name) == 0)
+			return zk_control_getattr(fs, ino, ret_attr);
+	}
+}
+
+/* The whole text of a virtual file, in memory of its own. */
+static int
+take_text(struct zk_fs *fs, const char *name, char **ret_text, size_t *ret_len)
+{
+	for (size_t cap = TEXT_BYTES_MIN; cap <= TEXT_BYTES_MAX; cap *= 2) {
+		char *text = malloc(cap);
+		size_t len = 0;
+		int rc;
+
+		if (text == NULL)
+			return -ENOMEM;
+		rc = fs->port.control(fs->port.impl, name, text, cap, &len);
+		if (rc == 0 && len < cap) {
+			*ret_text = text;
+			*ret_len = len;
+			return 0;
+		}
+		free(text);
+		if (rc < 0)
+			return rc;
+	}
+	return -EFBIG;
+}
+
+void
+zk_control_open(fuse_req_t req, uint64_t ino, struct fuse_file_info *fi)
+{
+	struct zk_fs *fs = zk_fs_of(req);
+	const char *name;
+	struct zk_handle *handle;
+	uint64_t same;
+	int rc = 0;
+
+	name = zk_control_name(fs, ino - ZK_INO_VIRTUAL - 1, &same);
+	if (name == NULL) {
+		zk_reply_rc(req, -ENOENT);
+		return;
+	}
+	handle = zk_handle_new(fs, req, fi->flags);
+	if (handle == NULL) {
+		zk_reply_rc(req, -ENOMEM);
+		return;
+	}
+	if (name != txn_name)
+		rc = take_text(fs, name, &handle->text, &handle->text_len);
+	if (rc < 0) {
+		zk_handle_drop(fs, handle);
+		zk_reply_rc(req, rc);
+		return;
+	}
+	fi->fh = (uintptr_t)handle;
+	fi->direct_io = 1;
+	if (fuse_reply_open(req, fi) != 0)
+		zk_handle_drop(fs, handle);
+}
+
+void
+zk_control_read(fuse_req_t req, size_t size, off_t off,
+    struct fuse_file_info *fi)
+{
+	struct zk_fs *fs = zk_fs_of(req);
+	struct zk_handle *handle = zk_handle_of(fi);
+	size_t start = (size_t)off;
+	char *copy;
+
+	(void)pthread_mutex_lock(&fs->control_lock);
+	if (start > handle->text_len)
+		start = handle->text_len;
+	if (size > handle->text_len - start)
+		size = handle->text_len - start;
+	copy = malloc(size + 1);
+	if (copy != NULL && size > 0)
+		memcpy(copy, handle->text + start, size);
+	(void)pthread_mutex_unlock(&fs->control_lock);
+	if (copy == NULL)
+		zk_reply_rc(req, -ENOMEM);
+	else
+		(void)fuse_reply_buf(req, copy, size);
+	free(copy);
+}
+
+/* The handle is open until the reply. */
+static void
+set_result(struct zk_fs *fs, struct zk_handle *handle,
+    const struct zk_outcome *out)
+{
+	char *text = NULL, *old;
+	int len;
+
+	if (out->rc == 0)
+		len = asprintf(&text, "ok %" PRIu64 "\n", out->index);
+	else if (out->line == 0)
+		len = asprintf(&text, "%s\n", zk_err_text(out->rc));
+	else
+		len = asprintf(&text, "line %u: %s\n", out->line,
+		    zk_err_text(out->rc));
+	if (len < 0)
+		return;
+	(void)pthread_mutex_lock(&fs->control_lock);
+	old = handle->text;
+	handle->text = text;
+	handle->text_len = (size_t)len;
+	(void)pthread_mutex_unlock(&fs->control_lock);
+	free(old);
+}
+
+static void
+txn_answer(struct zk_call *call, const struct zk_outcome *out)
+{
+	set_result(call->fs, call->handle, out);
+	if (out->rc < 0)
+		zk_reply_rc(call->req, out->rc);
+	else
+		(void)fuse_reply_write(call->req, call->size);
+}
+
+void
+zk_control_write(fuse_req_t req, uint64_t ino, const char *buf, size_t size,
+    struct fuse_file_info *fi)
+{
+	struct zk_fs *fs = zk_fs_of(req);
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+	uint32_t groups[ZK_GROUPS_MAX];
+	struct zk_command cmd = {
+	    .op = ZK_OP_TXN,
+	    .uid = ctx->uid,
+	    .gid = ctx->gid,
+	    .groups = groups,
+	    .data = buf,
+	    .data_len = size,
+	};
+	struct zk_call *call;
+	int n;
+
+	_Static_assert(sizeof(gid_t) == sizeof(groups[0]), "one and the same");
+	(void)ino;
+	n = fuse_req_getgroups(req, ZK_GROUPS_MAX, groups);
+	/* With more of them the first count, as NFS has it. */
+	if (n > (int)ZK_GROUPS_MAX)
+		n = (int)ZK_GROUPS_MAX;
+	if (n > 0)
+		cmd.group_count = (size_t)n;
+	/* The kernel splits larger ones: half a transaction must not happen. */
+	if (size > TXN_BYTES_MAX) {
+		zk_reply_rc(req, -EFBIG);
+		return;
+	}
+	call = zk_call_new(fs, req, &cmd, txn_answer);
+	if (call == NULL)
+		return;
+	call->handle = zk_handle_of(fi);
+	call->size = size;
+	call->late = zk_late_change;
+	zk_call_submit(call);
+}

@@ -1,0 +1,303 @@
+#include "fs/fs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/limits.h"
+#include "fs/handle.h"
+#include "fs/impl.h"
+#include "fs/init.h"
+#include "fs/mount.h"
+#include "fs/ops.h"
+
+/* How long the end waits for what was already accepted. */
+#define DRAIN_MS_MAX 2000u
+
+static void
+op_init(void *userdata, struct fuse_conn_info *conn)
+{
+	const unsigned want = FUSE_CAP_POSIX_LOCKS | FUSE_CAP_FLOCK_LOCKS |
+	    FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_READDIRPLUS |
+	    FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_ASYNC_READ |
+	    FUSE_CAP_ASYNC_DIO | FUSE_CAP_PARALLEL_DIROPS |
+	    FUSE_CAP_HANDLE_KILLPRIV;
+
+	(void)userdata;
+	/*
+	 * Not wanted, for a reason: WRITEBACK_CACHE (the kernel would own
+	 * size and offset, and lose appends), ATOMIC_O_TRUNC (see
+	 * zk_handle_defer_trunc), EXPORT_SUPPORT, DONT_MASK, SPLICE_*.
+	 */
+	conn->want = conn->capable & want;
+	conn->max_write = ZK_WRITE_MAX;
+	conn->max_background = 128;
+	conn->congestion_threshold = 96;
+	conn->time_gran = 1;
+}
+
+static const struct fuse_lowlevel_ops ops = {
+    .init = op_init,
+    .lookup = zk_op_lookup,
+    .forget = zk_op_forget,
+    .forget_multi = zk_op_forget_multi,
+    .getattr = zk_op_getattr,
+    .setattr = zk_op_setattr,
+    .readlink = zk_op_readlink,
+    .mknod = zk_op_mknod,
+    .mkdir = zk_op_mkdir,
+    .unlink = zk_op_unlink,
+    .rmdir = zk_op_rmdir,
+    .symlink = zk_op_symlink,
+    .rename = zk_op_rename,
+    .link = zk_op_link,
+    .open = zk_op_open,
+    .create = zk_op_create,
+    .read = zk_op_read,
+    .write = zk_op_write,
+    .flush = zk_op_flush,
+    .release = zk_op_release,
+    .fsync = zk_op_fsync,
+    .fsyncdir = zk_op_fsyncdir,
+    .readdir = zk_op_readdir,
+    .readdirplus = zk_op_readdirplus,
+    .statfs = zk_op_statfs,
+    .setxattr = zk_op_setxattr,
+    .getxattr = zk_op_getxattr,
+    .listxattr = zk_op_listxattr,
+    .removexattr = zk_op_removexattr,
+    .getlk = zk_op_getlk,
+    .setlk = zk_op_setlk,
+    .flock = zk_op_flock,
+    .fallocate = zk_op_fallocate,
+    .lseek = zk_op_lseek,
+};
+
+void
+zk_fs_unref(struct zk_fs *fs)
+{
+	if (atomic_fetch_sub(&fs->refs, 1) > 1)
+		return;
+	zk_notifier_fini(&fs->notifier);
+	zk_handles_fini(fs);
+	zk_inodes_fini(&fs->inodes);
+	zk_calls_fini(&fs->calls);
+	zk_expects_fini(&fs->expects);
+	(void)pthread_mutex_destroy(&fs->control_lock);
+	(void)pthread_mutex_destroy(&fs->receive);
+	(void)sem_destroy(&fs->ended);
+	free(fs->mountpoint);
+	free(fs);
+}
+
+static struct zk_fs *
+make(const struct zk_fs_options *options, const struct zk_fs_port *port)
+{
+	struct zk_fs *fs = calloc(1, sizeof(*fs));
+
+	if (fs == NULL)
+		return NULL;
+	fs->mountpoint = strdup(options->mountpoint);
+	if (fs->mountpoint == NULL || zk_inodes_init(&fs->inodes) < 0) {
+		free(fs->mountpoint);
+		free(fs);
+		return NULL;
+	}
+	fs->port = *port;
+	fs->max_file = options->max_file;
+	fs->op_timeout_ms = options->op_timeout_ms;
+	fs->mounted_s = (uint64_t)time(NULL);
+	fs->stop_fd = -1;
+	fs->mount_id = -1;
+	atomic_init(&fs->refs, 1);
+	(void)pthread_mutex_init(&fs->control_lock, NULL);
+	(void)pthread_mutex_init(&fs->receive, NULL);
+	(void)sem_init(&fs->ended, 0, 0);
+	zk_calls_init(&fs->calls);
+	zk_notifier_init(&fs->notifier);
+	zk_expects_init(&fs->expects);
+	return fs;
+}
+
+static int
+mount_session(struct zk_fs *fs, const struct zk_fs_options *options)
+{
+	char text[4096], name[] = "zkfs", dash_o[] = "-o";
+	char *argv[] = {name, dash_o, text, NULL};
+	struct fuse_args args = FUSE_ARGS_INIT(3, argv);
+	int rc, fd;
+
+	rc = zk_mount_options(options, text, sizeof(text));
+	if (rc < 0)
+		return rc;
+	fs->session = fuse_session_new(&args, &ops, sizeof(ops), fs);
+	fuse_opt_free_args(&args);
+	if (fs->session == NULL)
+		return -EINVAL;
+	errno = 0;
+	if (fuse_session_mount(fs->session, fs->mountpoint) != 0) {
+		rc = errno != 0 ? -errno : -EIO;
+		fuse_session_destroy(fs->session);
+		fs->session = NULL;
+		return rc;
+	}
+	rc = zk_init_hook(fs);
+	if (rc < 0)
+		return rc;
+	fs->mount_id = zk_mount_id(fs->mountpoint);
+	/* The workers poll; see receive(). */
+	fd = fuse_session_fd(fs->session);
+	rc = fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+	return rc < 0 ? -errno : 0;
+}
+
+int
+zk_fs_open(const struct zk_fs_options *options, const struct zk_fs_port *port,
+    struct zk_fs **ret_fs)
+{
+	struct zk_fs *fs = make(options, port);
+	int rc, limit_s = zk_mount_request_timeout_s();
+
+	if (fs == NULL)
+		return -ENOMEM;
+	if (options->warn != NULL && limit_s > 0)
+		options->warn("fs.fuse.default_request_timeout is set: a lock "
+		              "that waits longer than that ends the mount");
+	/* The root is known from the start, and is never forgotten. */
+	rc = zk_inodes_ref(&fs->inodes, ZK_INO_ROOT);
+	if (rc == 0)
+		rc = mount_session(fs, options);
+	if (rc == 0)
+		rc = zk_calls_start(fs);
+	if (rc == 0)
+		rc = zk_notifier_start(fs);
+	if (rc < 0) {
+		zk_fs_close(fs);
+		return rc;
+	}
+	*ret_fs = fs;
+	return 0;
+}
+
+int
+zk_fs_run(struct zk_fs *fs)
+{
+	uint32_t drain_ms = fs->op_timeout_ms;
+	int rc = zk_workers_start(fs);
+
+	if (rc < 0)
+		return rc;
+	while (sem_wait(&fs->ended) != 0 && errno == EINTR)
+		;
+	zk_workers_stop(fs);
+	if (drain_ms > DRAIN_MS_MAX)
+		drain_ms = DRAIN_MS_MAX;
+	zk_calls_drain(fs, drain_ms);
+	return 0;
+}
+
+void
+zk_fs_stop(struct zk_fs *fs)
+{
+	atomic_store(&fs->stopping, true);
+	(void)sem_post(&fs->ended);
+}
+
+/* Unless someone else has done it; nothing of ours waits after this. */
+static void
+unmount(struct zk_fs *fs)
+{
+	struct pollfd fd = {.fd = fuse_session_fd(fs->session)};
+
+	/* POLLERR: unmounted already, or the connection was aborted. */
+	if (poll(&fd, 1, 0) == 1 && (fd.revents & POLLERR) != 0)
+		return;
+	/*
+	 * Forced: what processes still ask fails now, and with it whatever
+	 * would keep the notifier waiting.  Detached: also when it is busy.
+	 * Only our own mount, not what may have been mounted in its place.
+	 */
+	if (fs->mount_id >= 0 && zk_mount_id(fs->mountpoint) == fs->mount_id)
+		(void)umount2(fs->mountpoint, MNT_FORCE | MNT_DETACH);
+}
+
+void
+zk_fs_close(struct zk_fs *fs)
+{
+	if (fs == NULL)
+		return;
+	zk_workers_stop(fs);
+	if (fs->calls.started)
+		zk_calls_drain(fs, 0);
+	if (fs->session != NULL)
+		unmount(fs);
+	zk_notifier_stop(fs);
+	zk_calls_stop(fs);
+	if (fs->session != NULL) {
+		fuse_session_unmount(fs->session);
+		fuse_session_destroy(fs->session);
+		fs->session = NULL;
+	}
+	/* Commands under way may still be answered: they keep the rest. */
+	zk_fs_unref(fs);
+}
+
+void
+zk_fs_changed(struct zk_fs *fs, const struct zk_change *change)
+{
+	struct zk_inode *inode;
+	bool reap = false;
+
+	(void)atomic_fetch_add(&fs->changes, 1);
+	switch (change->kind) {
+	case ZK_CHANGE_ENTRY:
+		if (change->known)
+			return;
+		zk_notify_name(fs, change->parent, change->name,
+		    change->name_len);
+		zk_notify_inode(fs, change->parent, false);
+		return;
+	case ZK_CHANGE_DATA:
+		(void)pthread_mutex_lock(&fs->inodes.lock);
+		inode = zk_inodes_find(&fs->inodes, change->ino);
+		if (inode != NULL && change->replaces) {
+			inode->replaced_before_ms = inode->replaced_ms;
+			inode->replaced_ms = zk_now_ms();
+		}
+		(void)pthread_mutex_unlock(&fs->inodes.lock);
+		if (!change->known)
+			zk_notify_inode(fs, change->ino, true);
+		return;
+	case ZK_CHANGE_ATTR:
+		if (!change->known)
+			zk_notify_inode(fs, change->ino, false);
+		return;
+	case ZK_CHANGE_ORPHAN:
+		(void)pthread_mutex_lock(&fs->inodes.lock);
+		inode = zk_inodes_find(&fs->inodes, change->ino);
+		reap = inode == NULL ||
+		    (inode->nlookup == 0 && inode->opens == 0 &&
+		        inode->releasing == 0 && inode->unlocking == 0);
+		if (!reap)
+			inode->orphan = true;
+		(void)pthread_mutex_unlock(&fs->inodes.lock);
+		if (reap)
+			zk_calls_reap(fs, change->ino);
+		else if (!change->known)
+			zk_notify_inode(fs, change->ino, false);
+		return;
+	}
+}
+
+uint64_t
+zk_fs_request_count(const struct zk_fs *fs)
+{
+	return atomic_load(&fs->requests);
+}

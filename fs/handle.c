@@ -1,0 +1,354 @@
+#include "fs/handle.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "fs/impl.h"
+#include "fs/proc.h"
+
+struct zk_handle *
+zk_handle_of(const struct fuse_file_info *fi)
+{
+	return fi == NULL ? NULL : (struct zk_handle *)(uintptr_t)fi->fh;
+}
+
+struct zk_handle *
+zk_handle_new(struct zk_fs *fs, fuse_req_t req, int flags)
+{
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+	struct zk_handle *handle = calloc(1, sizeof(*handle));
+
+	if (handle == NULL)
+		return NULL;
+	handle->id = atomic_fetch_add(&fs->handle_last, 1) + 1;
+	handle->session = fs->port.session(fs->port.impl);
+	handle->flags = flags;
+	handle->uid = ctx->uid;
+	handle->gid = ctx->gid;
+	handle->tid = ctx->pid;
+	/*
+	 * Past the page cache a write(2) is one request, whatever pages it
+	 * crosses, and so is a read(2); see fs/init.h.
+	 */
+	handle->direct = fs->mappable || (flags & O_ACCMODE) == O_WRONLY ||
+	    (flags & O_APPEND) != 0;
+	(void)pthread_mutex_lock(&fs->inodes.lock);
+	LIST_INSERT_HEAD(&fs->inodes.handles, handle, link);
+	(void)pthread_mutex_unlock(&fs->inodes.lock);
+	return handle;
+}
+
+int
+zk_handle_open(struct zk_fs *fs, struct zk_handle *handle, uint64_t ino)
+{
+	struct zk_inode *inode;
+
+	ZK_ASSERT(handle->ino == 0);
+	(void)pthread_mutex_lock(&fs->inodes.lock);
+	inode = zk_inodes_get(&fs->inodes, ino);
+	if (inode != NULL) {
+		inode->opens++;
+		inode->closers += handle->release != NULL;
+		handle->ino = ino;
+	}
+	(void)pthread_mutex_unlock(&fs->inodes.lock);
+	return inode == NULL ? -ENOMEM : 0;
+}
+
+static void
+release_answer(struct zk_call *call, const struct zk_outcome *out)
+{
+	struct zk_fs *fs = call->fs;
+	uint64_t ino = call->cmd.ino;
+	struct zk_inode *inode;
+	bool reap = false;
+
+	if (out->rc == 0 && (call->cmd.flags & ZK_F_TRUNCATE) != 0)
+		zk_notify_inode(fs, ino, true);
+	(void)pthread_mutex_lock(&fs->inodes.lock);
+	inode = zk_inodes_find(&fs->inodes, ino);
+	if (inode != NULL) {
+		ZK_ASSERT(inode->releasing > 0);
+		inode->releasing--;
+		reap = zk_inodes_put(&fs->inodes, inode);
+	}
+	(void)pthread_mutex_unlock(&fs->inodes.lock);
+	if (reap)
+		zk_calls_reap(fs, ino);
+	zk_calls_kick(fs);
+}
+
+/* Under the lock: no more than what it was tied for. */
+static void
+untie_trunc(struct zk_inode *inode, struct zk_handle *handle)
+{
+	if (!handle->trunc)
+		return;
+	handle->trunc = false;
+	ZK_ASSERT(inode->truncs > 0);
+	inode->truncs--;
+}
+
+/* Made early, so that the end cannot fail for want of memory. */
+static struct zk_call *
+make_release(struct zk_fs *fs)
+{
+	struct zk_command cmd = {.op = ZK_OP_RELEASE};
+
+	return zk_call_new(fs, NULL, &cmd, release_answer);
+}
+
+/* Under the lock.  Returns release when it was not needed. */
+static struct zk_call *
+tie_locked(struct zk_fs *fs, struct zk_handle *handle, enum zk_handle_tie tie,
+    struct zk_call *release)
+{
+	struct zk_inode *inode = zk_inodes_find(&fs->inodes, handle->ino);
+
+	if (handle->release == NULL) {
+		handle->release = release;
+		release = NULL;
+		if (handle->ino != 0 && inode != NULL)
+			inode->closers++;
+	}
+	switch (tie) {
+	case ZK_TIE_OWNER:
+		handle->owner = true;
+		break;
+	case ZK_TIE_LOCK:
+		/* A lock of a new session makes the handle good again. */
+		if (!handle->owner)
+			handle->session = fs->port.session(fs->port.impl);
+		handle->locked = true;
+		break;
+	case ZK_TIE_TRUNC:
+		if (!handle->trunc && inode != NULL)
+			inode->truncs++;
+		handle->trunc = inode != NULL;
+		break;
+	}
+	return release;
+}
+
+int
+zk_handle_tie_locked(struct zk_fs *fs, struct zk_handle *handle,
+    enum zk_handle_tie tie)
+{
+	struct zk_call *release = make_release(fs);
+
+	if (release == NULL)
+		return -ENOMEM;
+	free(tie_locked(fs, handle, tie, release));
+	return 0;
+}
+
+int
+zk_handle_tie(struct zk_fs *fs, struct zk_handle *handle,
+    enum zk_handle_tie tie)
+{
+	int rc;
+
+	(void)pthread_mutex_lock(&fs->inodes.lock);
+	rc = zk_handle_tie_locked(fs, handle, tie);
+	(void)pthread_mutex_unlock(&fs->inodes.lock);
+	return rc;
+}
+
+/* Under the lock: whatever it does next, it is not opening the file. */
+static void
+unfresh(struct zk_handle *handle)
+{
+	if (handle->fresh)
+		LIST_REMOVE(handle, fresh_link);
+	handle->fresh = false;
+}
+
+/* Takes it off its inode.  True when the inode is to be reaped. */
+static bool
+detach(struct zk_fs *fs, struct zk_handle *handle, bool release)
+{
+	struct zk_inode *inode = zk_inodes_find(&fs->inodes, handle->ino);
+
+	if (inode == NULL)
+		return false;
+	untie_trunc(inode, handle);
+	ZK_ASSERT(inode->opens > 0);
+	inode->opens--;
+	inode->closers -= handle->release != NULL;
+	inode->releasing += release;
+	if (inode->creator == handle)
+		inode->creator = NULL;
+	unfresh(handle);
+	return zk_inodes_put(&fs->inodes, inode);
+}
+
+void
+zk_handle_close(struct zk_fs *fs, struct zk_handle *handle)
+{
+	struct zk_call *release = handle->release;
+	uint64_t ino = handle->ino;
+	bool needed, reap, trunc;
+
+	(void)pthread_mutex_lock(&fs->inodes.lock);
+	trunc = handle->trunc && !handle->refused;
+	needed = release != NULL && (handle->owner || handle->locked || trunc);
+	if (needed) {
+		release->cmd.ino = ino;
+		release->cmd.handle = handle->id;
+		release->cmd.uid = handle->uid;
+		release->cmd.gid = handle->gid;
+	}
+	if (needed && trunc) {
+		release->cmd.flags |= ZK_F_TRUNCATE;
+		if (handle->uid != 0)
+			release->cmd.flags |= ZK_F_KILL_PRIV;
+		if (handle->expects)
+			release->cmd.flags |= ZK_F_EXPECT;
+		release->cmd.expect = handle->expect;
+	}
+	reap = detach(fs, handle, needed);
+	LIST_REMOVE(handle, link);
+	(void)pthread_mutex_unlock(&fs->inodes.lock);
+	if (needed)
+		zk_call_submit(release);
+	else
+		free(release);
+	if (reap)
+		zk_calls_reap(fs, ino);
+	free(handle->text);
+	free(handle);
+}
+
+void
+zk_handle_drop(struct zk_fs *fs, struct zk_handle *handle)
+{
+	bool reap = false;
+
+	if (handle == NULL)
+		return;
+	(void)pthread_mutex_lock(&fs->inodes.lock);
+	if (handle->ino != 0)
+		reap = detach(fs, handle, false);
+	LIST_REMOVE(handle, link);
+	(void)pthread_mutex_unlock(&fs->inodes.lock);
+	if (reap)
+		zk_calls_reap(fs, handle->ino);
+	free(handle->release);
+	free(handle->text);
+	free(handle);
+}
+
+void
+zk_handles_fini(struct zk_fs *fs)
+{
+	struct zk_handle *handle = LIST_FIRST(&fs->inodes.handles);
+
+	while (handle != NULL) {
+		struct zk_handle *next = LIST_NEXT(handle, link);
+		free(handle->release);
+		free(handle->text);
+		free(handle);
+		handle = next;
+	}
+	LIST_INIT(&fs->inodes.handles);
+}
+
+static struct zk_handle *
+fresh_of(struct zk_inode *inode, pid_t tid)
+{
+	struct zk_handle *handle = NULL;
+
+	if (inode != NULL)
+		handle = LIST_FIRST(&inode->fresh);
+	while (handle != NULL && handle->tid != tid)
+		handle = LIST_NEXT(handle, fresh_link);
+	return handle;
+}
+
+bool
+zk_handle_defer_trunc(struct zk_fs *fs, uint64_t ino, pid_t tid)
+{
+	struct zk_handle *handle;
+	bool defer;
+
+	/* 0 stands for every thread outside of our pid namespace. */
+	if (tid <= 0)
+		return false;
+	(void)pthread_mutex_lock(&fs->inodes.lock);
+	handle = fresh_of(zk_inodes_find(&fs->inodes, ino), tid);
+	(void)pthread_mutex_unlock(&fs->inodes.lock);
+	/*
+	 * truncate(2) by a thread that opened the file before sends the same
+	 * request.  In doubt it is the open: that comes right before.
+	 */
+	if (handle == NULL || zk_proc_in_open(tid) == 0)
+		return false;
+	(void)pthread_mutex_lock(&fs->inodes.lock);
+	handle = fresh_of(zk_inodes_find(&fs->inodes, ino), tid);
+	defer = handle != NULL &&
+	    zk_handle_tie_locked(fs, handle, ZK_TIE_TRUNC) == 0;
+	if (defer)
+		unfresh(handle);
+	(void)pthread_mutex_unlock(&fs->inodes.lock);
+	return defer;
+}
+
+int
+zk_handle_stamp(struct zk_fs *fs, fuse_req_t req, struct zk_handle *handle,
+    struct zk_command *cmd)
+{
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+	struct zk_expect expect = {.ino = 0};
+	struct zk_inode *inode;
+
+	if (ctx->uid != 0)
+		cmd->flags |= ZK_F_KILL_PRIV;
+	if (handle != NULL) {
+		(void)pthread_mutex_lock(&fs->inodes.lock);
+		cmd->handle = handle->id;
+		unfresh(handle);
+		if (handle->owner || handle->locked) {
+			cmd->flags |= ZK_F_FENCED;
+			cmd->session = handle->session;
+		}
+		if (handle->expects) {
+			cmd->flags |= ZK_F_EXPECT;
+			cmd->expect = handle->expect;
+			handle->expects = false;
+		}
+		inode = zk_inodes_find(&fs->inodes, handle->ino);
+		if (handle->trunc)
+			cmd->flags |= ZK_F_TRUNCATE;
+		handle->refused = false;
+		if (inode != NULL)
+			untie_trunc(inode, handle);
+		(void)pthread_mutex_unlock(&fs->inodes.lock);
+	}
+	if ((cmd->flags & ZK_F_FENCED) != 0 &&
+	    cmd->session != fs->port.session(fs->port.impl))
+		return -ESTALE;
+	if (zk_expects_take(&fs->expects, cmd->ino, ctx->pid, &expect)) {
+		cmd->flags |= ZK_F_EXPECT;
+		cmd->expect = expect.version;
+	}
+	if (handle != NULL)
+		handle->met = expect;
+	return 0;
+}
+
+void
+zk_handle_unstamp(struct zk_fs *fs, struct zk_handle *handle,
+    const struct zk_command *cmd)
+{
+	if (handle == NULL)
+		return;
+	(void)pthread_mutex_lock(&fs->inodes.lock);
+	if ((cmd->flags & ZK_F_TRUNCATE) != 0) {
+		(void)zk_handle_tie_locked(fs, handle, ZK_TIE_TRUNC);
+		handle->refused = true;
+	}
+	(void)pthread_mutex_unlock(&fs->inodes.lock);
+	if (handle->met.ino != 0)
+		zk_expects_restore(&fs->expects, &handle->met);
+}

@@ -1,0 +1,88 @@
+#ifndef ZK_FS_IMPL_H
+#define ZK_FS_IMPL_H
+
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "fs/call.h"
+#include "fs/expect.h"
+#include "fs/fs.h"
+#include "fs/fuse.h"
+#include "fs/inode.h"
+#include "fs/notify.h"
+#include "fs/port.h"
+
+/* What the files of fs/ share. */
+
+#define ZK_WORKERS 4u
+
+/*
+ * What the kernel may believe without asking: for ever, because it is told of
+ * changes.  In answers to a change it is 0, since nothing orders such an
+ * answer against a notification of the next change; the next look asks.
+ */
+#define ZK_CACHE_S 1e6
+
+struct zk_worker {
+	struct zk_fs *fs;
+	pthread_t thread;
+	bool started;
+	struct fuse_buf buf;
+	_Atomic uint64_t ticket; /* of the request in hand; 0: none */
+};
+
+struct zk_fs {
+	struct zk_fs_port port;
+	struct fuse_session *session;
+	uint64_t max_file;
+	uint32_t op_timeout_ms;
+	char *mountpoint;
+	int mount_id; /* in /proc/self/mountinfo */
+	uint64_t mounted_s;
+	/* Written while INIT is answered, before any other request. */
+	uint64_t init_unique;
+	bool init_seen;
+	bool mappable;         /* also what is open past the page cache */
+	_Atomic unsigned refs; /* the owner's, and one for each call */
+
+	struct zk_inodes inodes;
+	struct zk_notifier notifier;
+	struct zk_calls calls;
+	struct zk_expects expects;
+	pthread_mutex_t control_lock; /* protects the texts of handles */
+
+	_Atomic uint64_t handle_last;
+	_Atomic uint64_t changes; /* announced so far */
+	_Atomic uint64_t requests;
+
+	/* Requests are read one at a time, so that they have an order. */
+	pthread_mutex_t receive;
+	uint64_t ticket_last; /* protected by receive */
+	struct zk_worker workers[ZK_WORKERS];
+	int stop_fd; /* readable: the workers end */
+	atomic_bool stopping;
+	sem_t ended;
+};
+
+static inline struct zk_fs *
+zk_fs_of(fuse_req_t req)
+{
+	return fuse_req_userdata(req);
+}
+
+void zk_fs_unref(struct zk_fs *fs);
+
+/* worker.c */
+int zk_workers_start(struct zk_fs *fs);
+void zk_workers_stop(struct zk_fs *fs);
+/*
+ * Return when every request that was read before this worker's own has been
+ * through its handler.  Close sends RELEASE without waiting for the answer;
+ * what the same caller does next must find it done.
+ */
+void zk_workers_settle(struct zk_fs *fs);
+
+#endif

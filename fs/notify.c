@@ -1,0 +1,328 @@
+#include "fs/notify.h"
+
+#include <errno.h>
+#include <linux/fuse.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/hash.h"
+#include "fs/impl.h"
+
+/* FUSE_NOTIFY_INC_EPOCH of <linux/fuse.h> 7.44: no name is valid any more. */
+#define NOTIFY_INC_EPOCH 8
+
+/* The longest pause between two tries to tell of one inode. */
+#define RETRY_MS_MAX 256u
+
+static bool
+is_known(const struct zk_inode *inode)
+{
+	return inode != NULL && (inode->nlookup > 0 || inode->opens > 0);
+}
+
+static struct zk_stale_name **
+bucket_of(struct zk_notifier *n, uint64_t parent, const char *name, size_t len)
+{
+	uint64_t hash = zk_mix64(parent);
+
+	for (size_t i = 0; i < len; i++)
+		hash = zk_mix64(hash ^ (uint8_t)name[i]);
+	return &n->buckets[hash % ZK_NOTIFY_BUCKETS];
+}
+
+static bool
+is_queued(const struct zk_stale_name *s, uint64_t parent, const char *name,
+    size_t name_len)
+{
+	while (s != NULL &&
+	    (s->parent != parent || s->name_len != name_len ||
+	        memcmp(s->name, name, name_len) != 0))
+		s = s->next;
+	return s != NULL;
+}
+
+/* Under the lock. */
+static void
+queue_name(struct zk_notifier *n, uint64_t parent, const char *name,
+    size_t name_len)
+{
+	struct zk_stale_name **bucket, *stale;
+
+	bucket = bucket_of(n, parent, name, name_len);
+	if (is_queued(*bucket, parent, name, name_len))
+		return;
+	stale = NULL;
+	if (n->name_count < ZK_NOTIFY_NAMES_MAX || !n->has_epoch)
+		stale = malloc(sizeof(*stale) + name_len + 1);
+	if (stale == NULL) {
+		n->all_names = true;
+		return;
+	}
+	*stale = (struct zk_stale_name){
+	    .next = *bucket,
+	    .parent = parent,
+	    .name_len = name_len,
+	};
+	memcpy(stale->name, name, name_len);
+	stale->name[name_len] = '\0';
+	*bucket = stale;
+	*n->name_last = stale;
+	n->name_last = &stale->q_next;
+	n->name_count++;
+}
+
+void
+zk_notify_name(struct zk_fs *fs, uint64_t parent, const char *name,
+    size_t name_len)
+{
+	struct zk_notifier *n = &fs->notifier;
+
+	(void)pthread_mutex_lock(&fs->inodes.lock);
+	/* Of a directory that is not known no name can be cached. */
+	if (is_known(zk_inodes_find(&fs->inodes, parent))) {
+		queue_name(n, parent, name, name_len);
+		(void)pthread_cond_signal(&n->work);
+	}
+	(void)pthread_mutex_unlock(&fs->inodes.lock);
+}
+
+/* Under the lock. */
+static void
+queue_inode(struct zk_notifier *n, struct zk_inode *inode)
+{
+	inode->queued = true;
+	inode->queue_next = NULL;
+	*n->inode_last = inode;
+	n->inode_last = &inode->queue_next;
+}
+
+void
+zk_notify_inode(struct zk_fs *fs, uint64_t ino, bool data)
+{
+	struct zk_notifier *n = &fs->notifier;
+	struct zk_inode *inode;
+
+	(void)pthread_mutex_lock(&fs->inodes.lock);
+	inode = zk_inodes_find(&fs->inodes, ino);
+	if (is_known(inode)) {
+		inode->stale_attr = true;
+		inode->stale_data = inode->stale_data || data;
+		if (!inode->queued)
+			queue_inode(n, inode);
+		(void)pthread_cond_signal(&n->work);
+	}
+	(void)pthread_mutex_unlock(&fs->inodes.lock);
+}
+
+/* Takes the lock off and on again around fn's work, like all below. */
+static void
+tell_inode(struct zk_fs *fs, struct zk_inode *inode)
+{
+	struct zk_notifier *n = &fs->notifier;
+	bool data = inode->stale_data;
+	uint64_t ino = inode->ino;
+	int rc = 0;
+
+	/* It stays queued, so that it is not freed meanwhile. */
+	inode->stale_attr = false;
+	inode->stale_data = false;
+	if (is_known(inode)) {
+		(void)pthread_mutex_unlock(&fs->inodes.lock);
+		/* A negative offset: the attributes alone. */
+		rc = fuse_lowlevel_notify_inval_inode(fs->session, ino,
+		    data ? 0 : -1, 0);
+		(void)pthread_mutex_lock(&fs->inodes.lock);
+	}
+	/*
+	 * The kernel was told of it in a reply that it has not yet digested,
+	 * or it is about to forget it.  In the first case what it will cache
+	 * is out of date: try until one or the other has happened.
+	 */
+	if (rc == -ENOENT && is_known(inode)) {
+		unsigned shift = inode->tries < 8 ? inode->tries : 8;
+		inode->stale_attr = true;
+		inode->stale_data = inode->stale_data || data;
+		inode->retry_ms = zk_now_ms() + (1u << shift);
+		inode->tries++;
+		inode->queue_next = n->delayed;
+		n->delayed = inode;
+		return;
+	}
+	inode->tries = 0;
+	inode->queued = false;
+	if (inode->stale_attr)
+		queue_inode(n, inode);
+	else
+		(void)zk_inodes_put(&fs->inodes, inode);
+}
+
+static struct zk_stale_name *
+pop_name(struct zk_notifier *n)
+{
+	struct zk_stale_name *stale = n->name_first, **link;
+
+	n->name_first = stale->q_next;
+	if (n->name_first == NULL)
+		n->name_last = &n->name_first;
+	n->name_count--;
+	link = bucket_of(n, stale->parent, stale->name, stale->name_len);
+	while (*link != stale)
+		link = &(*link)->next;
+	*link = stale->next;
+	return stale;
+}
+
+static bool
+send_epoch(struct zk_fs *fs)
+{
+	struct fuse_out_header head = {
+	    .len = sizeof(head),
+	    .error = NOTIFY_INC_EPOCH,
+	};
+
+	return write(fuse_session_fd(fs->session), &head, sizeof(head)) ==
+	    (ssize_t)sizeof(head);
+}
+
+/* One message for all names that waited when this began. */
+static void
+tell_all_names(struct zk_fs *fs)
+{
+	struct zk_notifier *n = &fs->notifier;
+
+	n->all_names = false;
+	while (n->name_first != NULL)
+		free(pop_name(n));
+	(void)pthread_mutex_unlock(&fs->inodes.lock);
+	(void)send_epoch(fs);
+	(void)pthread_mutex_lock(&fs->inodes.lock);
+}
+
+static void
+tell_name(struct zk_fs *fs)
+{
+	struct zk_stale_name *stale = pop_name(&fs->notifier);
+
+	(void)pthread_mutex_unlock(&fs->inodes.lock);
+	/* ENOENT: not cached, so nothing was stale. */
+	(void)fuse_lowlevel_notify_inval_entry(fs->session, stale->parent,
+	    stale->name, stale->name_len);
+	free(stale);
+	(void)pthread_mutex_lock(&fs->inodes.lock);
+}
+
+/* Back to the queue with what is due; the time of the next, or 0. */
+static uint64_t
+requeue_due(struct zk_notifier *n)
+{
+	struct zk_inode **link = &n->delayed;
+	uint64_t now = zk_now_ms(), next = 0;
+
+	while (*link != NULL) {
+		struct zk_inode *inode = *link;
+		if (inode->retry_ms <= now) {
+			*link = inode->queue_next;
+			queue_inode(n, inode);
+			continue;
+		}
+		if (next == 0 || inode->retry_ms < next)
+			next = inode->retry_ms;
+		link = &inode->queue_next;
+	}
+	return next;
+}
+
+static void
+rest(struct zk_fs *fs, uint64_t until_ms)
+{
+	struct timespec until = {
+	    .tv_sec = (time_t)(until_ms / 1000),
+	    .tv_nsec = (long)(until_ms % 1000) * 1000000,
+	};
+
+	if (until_ms == 0)
+		(void)pthread_cond_wait(&fs->notifier.work, &fs->inodes.lock);
+	else
+		(void)pthread_cond_timedwait(&fs->notifier.work,
+		    &fs->inodes.lock, &until);
+}
+
+static void *
+notify(void *arg)
+{
+	struct zk_fs *fs = arg;
+	struct zk_notifier *n = &fs->notifier;
+
+	(void)prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0);
+	(void)pthread_mutex_lock(&fs->inodes.lock);
+	while (!n->stopping) {
+		uint64_t next = requeue_due(n);
+		struct zk_inode *inode = n->inode_first;
+
+		if (inode != NULL) {
+			n->inode_first = inode->queue_next;
+			if (n->inode_first == NULL)
+				n->inode_last = &n->inode_first;
+			tell_inode(fs, inode);
+		} else if (n->all_names) {
+			tell_all_names(fs);
+		} else if (n->name_first != NULL) {
+			tell_name(fs);
+		} else {
+			rest(fs, next);
+		}
+	}
+	(void)pthread_mutex_unlock(&fs->inodes.lock);
+	return NULL;
+}
+
+void
+zk_notifier_init(struct zk_notifier *n)
+{
+	pthread_condattr_t attr;
+
+	n->inode_last = &n->inode_first;
+	n->name_last = &n->name_first;
+	(void)pthread_condattr_init(&attr);
+	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	(void)pthread_cond_init(&n->work, &attr);
+	(void)pthread_condattr_destroy(&attr);
+}
+
+void
+zk_notifier_fini(struct zk_notifier *n)
+{
+	while (n->name_first != NULL)
+		free(pop_name(n));
+	(void)pthread_cond_destroy(&n->work);
+}
+
+int
+zk_notifier_start(struct zk_fs *fs)
+{
+	int rc;
+
+	fs->notifier.has_epoch = send_epoch(fs);
+	rc = pthread_create(&fs->notifier.thread, NULL, notify, fs);
+	fs->notifier.started = rc == 0;
+	return -rc;
+}
+
+void
+zk_notifier_stop(struct zk_fs *fs)
+{
+	struct zk_notifier *n = &fs->notifier;
+
+	if (!n->started)
+		return;
+	(void)pthread_mutex_lock(&fs->inodes.lock);
+	n->stopping = true;
+	(void)pthread_cond_signal(&n->work);
+	(void)pthread_mutex_unlock(&fs->inodes.lock);
+	(void)pthread_join(n->thread, NULL);
+	n->started = false;
+}

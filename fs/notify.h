@@ -1,0 +1,61 @@
+#ifndef ZK_FS_NOTIFY_H
+#define ZK_FS_NOTIFY_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct zk_fs;
+struct zk_inode;
+
+/*
+ * Tells the kernel what changed behind its back, from a thread of its own:
+ * invalidating a name waits for the lock of its directory, which the kernel
+ * holds during other requests (libfuse, doc/README.notifications).  Nobody
+ * waits for this thread.
+ *
+ * Inodes queue through their own fields, so the queue is bounded by the
+ * inodes that the kernel knows.  Names are equal or different; when more than
+ * ZK_NOTIFY_NAMES_MAX different ones wait, one message invalidates every name
+ * at once, where the kernel can do that (Linux 6.16).
+ */
+#define ZK_NOTIFY_NAMES_MAX 65536u
+#define ZK_NOTIFY_BUCKETS   1024u
+
+struct zk_stale_name {
+	struct zk_stale_name *next;   /* in its bucket */
+	struct zk_stale_name *q_next; /* in the order of arrival */
+	uint64_t parent;
+	size_t name_len;
+	char name[];
+};
+
+struct zk_notifier {
+	pthread_t thread;
+	bool started;
+	/* Protected by the lock of the inode table: */
+	pthread_cond_t work;
+	bool stopping;
+	bool has_epoch; /* the kernel can invalidate all names at once */
+	bool all_names; /* and has to */
+	struct zk_inode *inode_first, **inode_last;
+	struct zk_inode *delayed; /* to be told again, later */
+	struct zk_stale_name *name_first, **name_last;
+	struct zk_stale_name *buckets[ZK_NOTIFY_BUCKETS];
+	size_t name_count;
+};
+
+void zk_notifier_init(struct zk_notifier *n);
+void zk_notifier_fini(struct zk_notifier *n);
+int zk_notifier_start(struct zk_fs *fs);
+/* Waits for the thread: only when the kernel cannot hold it up. */
+void zk_notifier_stop(struct zk_fs *fs);
+
+/* Any thread; none of these blocks or fails. */
+void zk_notify_name(struct zk_fs *fs, uint64_t parent, const char *name,
+    size_t name_len);
+/* data: the content too. */
+void zk_notify_inode(struct zk_fs *fs, uint64_t ino, bool data);
+
+#endif

@@ -1,0 +1,108 @@
+#ifndef ZK_FS_PORT_H
+#define ZK_FS_PORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/command.h"
+#include "base/node.h"
+
+/*
+ * What fs/ needs from the rest of the daemon; daemon/port.c provides it, and
+ * tests give it a fake.  Every function may be called by any FUSE worker.
+ */
+
+/*
+ * Called exactly once for an accepted command, from the node thread, after
+ * the change is durable, applied here and visible to the reads below.  It
+ * must not block and must not submit while it holds a lock that a handler
+ * takes around submit.  *out is borrowed.
+ */
+typedef void (*zk_done_fn)(void *arg, const struct zk_outcome *out);
+
+/*
+ * One directory entry.  Returns false when the listing is to stop; the entry
+ * is then delivered again by the next call with the cookie before it.
+ * cookie: where the entry after this one begins; > 2.
+ */
+struct zk_dirent {
+	const char *name; /* borrowed, not terminated */
+	size_t name_len;
+	uint64_t ino;
+	uint32_t type; /* S_IF* */
+	uint64_t cookie;
+	const struct zk_attr *attr; /* only where asked for, else NULL */
+};
+typedef bool (*zk_dirent_fn)(void *arg, const struct zk_dirent *entry);
+
+struct zk_statfs {
+	uint64_t bytes_total, bytes_free;
+	uint64_t nodes_used;
+};
+
+struct zk_lock_info {
+	enum zk_lock_type type; /* ZK_LOCK_NONE: nothing in the way */
+	uint64_t off, len;
+	uint32_t pid;
+	uint64_t session;
+};
+
+struct zk_fs_port {
+	void *impl;
+
+	/*
+	 * Queue a command; everything it points to is copied.  Returns 0, and
+	 * done is called later; or a negative code, and done never is:
+	 * -EAGAIN when the queue is full (the caller parks the request and
+	 * tries again), -ESTALE when this host's session is over, -EROFS,
+	 * -ENOSPC, -EMSGSIZE.
+	 * *ret_number (may be NULL) names the command for a later
+	 * ZK_OP_LOCK_CANCEL.  Commands of one thread are applied in the order
+	 * of their submission.
+	 */
+	int (*submit)(void *impl, const struct zk_command *cmd, zk_done_fn done,
+	    void *arg, uint64_t *ret_number);
+
+	/* Reads of this host's copy.  0, -ENOENT, -ZK_ECORRUPT, ... */
+	int (*getattr)(void *impl, uint64_t ino, struct zk_attr *ret_attr);
+	int (*lookup)(void *impl, uint64_t parent, const char *name,
+	    size_t name_len, struct zk_attr *ret_attr);
+	/* buf gets at most cap bytes; a hole reads as zeros. */
+	int (*read)(void *impl, uint64_t ino, uint64_t off, void *buf,
+	    size_t cap, size_t *ret_len);
+	/* The next byte of data (hole: false) or of a hole; -ENXIO. */
+	int (*seek)(void *impl, uint64_t ino, uint64_t off, bool hole,
+	    uint64_t *ret_off);
+	int (*readlink)(void *impl, uint64_t ino, char *buf, size_t cap,
+	    size_t *ret_len);
+	/* Entries after cookie (0: from the first), without . and .. */
+	int (*readdir)(void *impl, uint64_t ino, uint64_t cookie, bool attrs,
+	    zk_dirent_fn fn, void *arg);
+	/* -ENODATA; -ERANGE when cap is too small (cap 0: only the length) */
+	int (*getxattr)(void *impl, uint64_t ino, const char *name,
+	    size_t name_len, void *buf, size_t cap, size_t *ret_len);
+	/* Names, each ended by a NUL, as listxattr(2). */
+	int (*listxattr)(void *impl, uint64_t ino, char *buf, size_t cap,
+	    size_t *ret_len);
+	/* The first lock that would stop this one (F_GETLK). */
+	int (*getlock)(void *impl, const struct zk_command *lock,
+	    struct zk_lock_info *ret_info);
+	/* The newest fence that this host's session holds on ino, or 0. */
+	int (*fence)(void *impl, uint64_t ino, uint64_t *ret_fence);
+	int (*statfs)(void *impl, struct zk_statfs *ret_statfs);
+
+	/*
+	 * The text of the virtual file .zkfs/name, at most cap bytes.
+	 * -ENOENT when there is none of that name.
+	 */
+	int (*control)(void *impl, const char *name, char *buf, size_t cap,
+	    size_t *ret_len);
+	/* The i-th name below .zkfs, or NULL; static. */
+	const char *(*control_name)(void *impl, size_t i);
+
+	/* The id of this host's session, for ephemerals and handles. */
+	uint64_t (*session)(void *impl);
+};
+
+#endif

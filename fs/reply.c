@@ -1,0 +1,144 @@
+#include "fs/reply.h"
+
+#include <errno.h>
+#include <sys/sysmacros.h>
+
+#include "base/assert.h"
+#include "base/err.h"
+#include "fs/impl.h"
+
+void
+zk_reply_rc(fuse_req_t req, int rc)
+{
+	ZK_ASSERT(rc <= 0);
+	(void)fuse_reply_err(req, zk_err_errno(rc));
+}
+
+/* ESTALE makes the kernel look the name up again, and try again. */
+static int
+by_ino(int rc)
+{
+	return rc == -ENOENT ? -ESTALE : rc;
+}
+
+void
+zk_reply_rc_ino(fuse_req_t req, int rc)
+{
+	zk_reply_rc(req, by_ino(rc));
+}
+
+static struct timespec
+time_of(const struct zk_stamp *stamp)
+{
+	return (struct timespec){stamp->sec, (long)stamp->nsec};
+}
+
+void
+zk_stat_of(const struct zk_attr *attr, struct stat *ret_stat)
+{
+	*ret_stat = (struct stat){
+	    .st_ino = attr->ino,
+	    .st_mode = attr->mode,
+	    .st_nlink = attr->nlink,
+	    .st_uid = attr->uid,
+	    .st_gid = attr->gid,
+	    .st_rdev = attr->rdev,
+	    .st_size = (off_t)attr->size,
+	    .st_blocks = (blkcnt_t)attr->blocks,
+	    .st_blksize = 4096,
+	    .st_atim = time_of(&attr->atime),
+	    .st_mtim = time_of(&attr->mtime),
+	    .st_ctim = time_of(&attr->ctime),
+	};
+	/* `ls -l` shows an ephemeral file by a T. */
+	if (S_ISREG(attr->mode) && attr->session != 0)
+		ret_stat->st_mode |= S_ISVTX;
+}
+
+/* Takes note of what the kernel will know; how long it may believe it. */
+static double
+told(struct zk_fs *fs, const struct zk_attr *attr, bool changed)
+{
+	struct zk_inode *inode;
+	double timeout = changed ? 0 : ZK_CACHE_S;
+
+	if (attr->ino >= ZK_INO_VIRTUAL)
+		return 0;
+	(void)pthread_mutex_lock(&fs->inodes.lock);
+	inode = zk_inodes_find(&fs->inodes, attr->ino);
+	if (inode == NULL) {
+		timeout = 0;
+	} else {
+		inode->mode_told = attr->mode;
+		if (attr->nlink > 0)
+			inode->named_ms = zk_now_ms();
+		/* Its size will be another soon: let everybody ask. */
+		if (inode->truncs > 0 || inode->releasing > 0)
+			timeout = 0;
+	}
+	(void)pthread_mutex_unlock(&fs->inodes.lock);
+	return timeout;
+}
+
+struct fuse_entry_param
+zk_entry_of(struct zk_fs *fs, const struct zk_attr *attr, bool changed)
+{
+	struct fuse_entry_param entry = {
+	    .ino = attr->ino,
+	    .attr_timeout = told(fs, attr, changed),
+	    .entry_timeout = attr->ino >= ZK_INO_VIRTUAL ? 0 : ZK_CACHE_S,
+	};
+
+	zk_stat_of(attr, &entry.attr);
+	return entry;
+}
+
+void
+zk_reply_attr(struct zk_fs *fs, fuse_req_t req, const struct zk_attr *attr,
+    bool changed)
+{
+	struct stat st;
+
+	zk_stat_of(attr, &st);
+	(void)fuse_reply_attr(req, &st, told(fs, attr, changed));
+}
+
+void
+zk_reply_entry(struct zk_fs *fs, fuse_req_t req, struct fuse_entry_param *entry)
+{
+	uint64_t ino = entry->ino;
+
+	/* The kernel has not heard of it when the reply was not taken. */
+	if (fuse_reply_entry(req, entry) != 0 && ino != 0 &&
+	    zk_inodes_forget(&fs->inodes, ino, 1))
+		zk_calls_reap(fs, ino);
+}
+
+void
+zk_answer_rc(struct zk_call *call, const struct zk_outcome *out)
+{
+	zk_reply_rc(call->req, out->rc);
+}
+
+void
+zk_answer_rc_ino(struct zk_call *call, const struct zk_outcome *out)
+{
+	zk_reply_rc_ino(call->req, out->rc);
+}
+
+void
+zk_late_change(struct zk_call *call, const struct zk_outcome *out)
+{
+	const struct zk_command *cmd = &call->cmd;
+	struct zk_fs *fs = call->fs;
+
+	if (out->rc < 0)
+		return;
+	if (cmd->name_len > 0)
+		zk_notify_name(fs, cmd->ino, cmd->name, cmd->name_len);
+	if (cmd->name2_len > 0)
+		zk_notify_name(fs, cmd->ino2, cmd->name2, cmd->name2_len);
+	zk_notify_inode(fs, cmd->ino, true);
+	zk_notify_inode(fs, cmd->ino2, true);
+	zk_notify_inode(fs, out->attr.ino, true);
+}

@@ -1,0 +1,131 @@
+#include <errno.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "fs/impl.h"
+
+/*
+ * The threads that read requests.  Own ones instead of fuse_session_loop_mt():
+ * one of them reads at a time, which gives every request a number in the order
+ * in which the kernel sent it, and a poll(2) in between makes them easy to
+ * stop.  No handler blocks, so a few are enough.
+ */
+
+static _Thread_local struct zk_worker *self;
+
+/*
+ * The next request of the kernel, by one worker at a time.  Its length, or 0
+ * when there will be none.
+ */
+static int
+receive(struct zk_worker *worker)
+{
+	struct zk_fs *fs = worker->fs;
+	int n = 0;
+
+	zk_calls_wait_room(fs);
+	(void)pthread_mutex_lock(&fs->receive);
+	while (!fs->stopping && !fuse_session_exited(fs->session)) {
+		struct pollfd fds[] = {
+		    {.fd = fuse_session_fd(fs->session), .events = POLLIN},
+		    {.fd = fs->stop_fd, .events = POLLIN},
+		};
+
+		n = fuse_session_receive_buf(fs->session, &worker->buf);
+		if (n != -EAGAIN && n != -EINTR)
+			break;
+		n = 0;
+		(void)poll(fds, 2, -1);
+	}
+	if (n > 0)
+		atomic_store(&worker->ticket, ++fs->ticket_last);
+	(void)pthread_mutex_unlock(&fs->receive);
+	return n;
+}
+
+static void *
+work(void *arg)
+{
+	struct zk_worker *worker = arg;
+	struct zk_fs *fs = worker->fs;
+
+	self = worker;
+	(void)prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0);
+	while (receive(worker) > 0) {
+		(void)atomic_fetch_add(&fs->requests, 1);
+		fuse_session_process_buf(fs->session, &worker->buf);
+		atomic_store(&worker->ticket, 0);
+	}
+	(void)sem_post(&fs->ended);
+	return NULL;
+}
+
+void
+zk_workers_settle(struct zk_fs *fs)
+{
+	uint64_t mine, theirs;
+
+	/* Resumed calls come from elsewhere; they have waited already. */
+	if (self == NULL)
+		return;
+	mine = atomic_load(&self->ticket);
+	ZK_ASSERT(mine != 0);
+	for (size_t i = 0; i < ZK_WORKERS; i++)
+		for (;;) {
+			theirs = atomic_load(&fs->workers[i].ticket);
+			if (theirs == 0 || theirs >= mine)
+				break;
+			(void)sched_yield();
+		}
+}
+
+int
+zk_workers_start(struct zk_fs *fs)
+{
+	sigset_t all, old;
+	int rc = 0;
+
+	fs->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (fs->stop_fd < 0)
+		return -errno;
+	/* Signals are the main thread's. */
+	(void)sigfillset(&all);
+	(void)pthread_sigmask(SIG_SETMASK, &all, &old);
+	for (size_t i = 0; i < ZK_WORKERS && rc == 0; i++) {
+		struct zk_worker *worker = &fs->workers[i];
+		worker->fs = fs;
+		rc = pthread_create(&worker->thread, NULL, work, worker);
+		worker->started = rc == 0;
+	}
+	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return -rc;
+}
+
+void
+zk_workers_stop(struct zk_fs *fs)
+{
+	if (fs->stop_fd < 0)
+		return;
+	atomic_store(&fs->stopping, true);
+	(void)eventfd_write(fs->stop_fd, 1);
+	(void)pthread_mutex_lock(&fs->calls.lock);
+	(void)pthread_cond_broadcast(&fs->calls.room);
+	(void)pthread_mutex_unlock(&fs->calls.lock);
+	for (size_t i = 0; i < ZK_WORKERS; i++) {
+		struct zk_worker *worker = &fs->workers[i];
+		if (worker->started)
+			(void)pthread_join(worker->thread, NULL);
+		worker->started = false;
+		free(worker->buf.mem);
+		worker->buf.mem = NULL;
+	}
+	(void)close(fs->stop_fd);
+	fs->stop_fd = -1;
+}

@@ -1,0 +1,60 @@
+#ifndef ZK_STORE_APPLY_H
+#define ZK_STORE_APPLY_H
+
+#include <stdint.h>
+
+#include "base/change.h"
+#include "base/command.h"
+#include "store/log.h"
+#include "store/table.h"
+
+/*
+ * The state machine.  Deterministic: the outcome and the rows depend on the
+ * entry and the tree alone (Raft paper, section 2: replicated state machines).
+ * Node thread.
+ */
+
+/* What apply tells while it works.  Everything is borrowed. */
+struct zk_apply_sink {
+	void *arg;
+	/* A change of the tree, in order. */
+	void (*change)(void *arg, const struct zk_change *change);
+	/*
+	 * The outcome of the command (session, number): of the entry itself,
+	 * or of an earlier lock request that is granted or cancelled by it.
+	 */
+	void (*answer)(void *arg, uint64_t session, uint64_t number,
+	    const struct zk_outcome *outcome);
+	/* The entry's command is a lock request that waits.  May be NULL. */
+	void (*waits)(void *arg, uint64_t session, uint64_t number);
+};
+
+/*
+ * One entry being applied; what the parts of store/ that apply share.
+ * outcome.rc is set by the part that returns an error; see zk_apply().
+ */
+struct zk_apply {
+	struct zk_tx *tx;
+	const struct zk_apply_sink *sink;
+	uint64_t index;      /* of the entry: the zxid of what it changes */
+	struct zk_stamp now; /* strictly later than any entry's before */
+	const struct zk_command *cmd;
+	struct zk_outcome *outcome;
+	bool pending;  /* a lock waits: it will be answered by a later entry */
+	bool quiet;    /* changes are side effects that no kernel knows */
+	bool replaces; /* the content is replaced as a whole */
+};
+
+/*
+ * Apply entries in order, each once.  Returns 0 when the entry was applied,
+ * which includes commands that were refused (the sink's answer says why), or
+ * a fatal code: the transaction must be aborted and the member must stop.
+ */
+int zk_apply(struct zk_tx *tx, const struct zk_entry *entry,
+    const struct zk_apply_sink *sink);
+
+/* For the parts of store/: report a change through the sink. */
+void zk_apply_changed(struct zk_apply *ap, enum zk_change_kind kind,
+    uint64_t parent, const char *name, size_t name_len, uint64_t ino);
+
+#endif

@@ -1,0 +1,250 @@
+#include "store/datadir.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/err.h"
+#include "store/verify.h"
+
+/*
+ * LMDB 0.9's meta page: a 16 byte page header, then magic and format, both in
+ * the machine's byte order; the map size and the two root records; the last
+ * page in use.  Only what tells our file from any other is read here.
+ */
+#define META_OFFSET  16
+#define META_MAGIC   0xbeefc0deu
+#define META_FORMAT  1u
+#define META_LAST_PG 136
+#define META_TXN     144
+#define META_END     152
+#define PAGE_BYTES   ((size_t)4096)
+
+__attribute__((format(printf, 2, 3))) static void
+why(char **ret_why, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (ret_why == NULL || *ret_why != NULL)
+		return;
+	va_start(ap, fmt);
+	if (vasprintf(ret_why, fmt, ap) < 0)
+		*ret_why = NULL;
+	va_end(ap);
+}
+
+void
+zk_datadir_why(char **ret_why, const char *dir, int rc)
+{
+	why(ret_why, "%s/%s: %s", dir, ZK_DATADIR_TREE, zk_err_text(rc));
+}
+
+/* A new directory is there after a crash once its parent is flushed. */
+static int
+make_dir(const char *path, mode_t mode)
+{
+	char copy[4096];
+	int fd, rc;
+
+	if (mkdir(path, mode) != 0)
+		return errno == EEXIST ? 0 : -errno;
+	(void)snprintf(copy, sizeof(copy), "%s", path);
+	fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	rc = fsync(fd) == 0 ? 0 : -errno;
+	(void)close(fd);
+	return rc;
+}
+
+static int
+make_parents(const char *dir)
+{
+	char path[4096];
+	size_t len = strlen(dir);
+	int rc;
+
+	if (len == 0 || len >= sizeof(path))
+		return -ENAMETOOLONG;
+	memcpy(path, dir, len + 1);
+	for (char *p = path + 1; *p != '\0'; p++) {
+		if (*p != '/')
+			continue;
+		*p = '\0';
+		rc = make_dir(path, 0755);
+		if (rc < 0)
+			return rc;
+		*p = '/';
+	}
+	return make_dir(path, 0700);
+}
+
+/* The name of something in the directory that is not ours, or NULL. */
+static int
+find_stranger(int dir_fd, char *ret_name, size_t cap, bool *ret_found)
+{
+	static const char *const ours[] = {".", "..", "lost+found",
+	    ZK_DATADIR_TREE, ZK_DATADIR_LOCK, ZK_DATADIR_PID, ZK_DATADIR_SPOOL};
+	struct dirent *entry;
+	int fd;
+	DIR *dir;
+
+	fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	dir = fdopendir(fd);
+	if (dir == NULL) {
+		(void)close(fd);
+		return -ENOMEM;
+	}
+	*ret_found = false;
+	while (!*ret_found && (entry = readdir(dir)) != NULL) {
+		bool known = false;
+
+		for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
+			known = known || strcmp(entry->d_name, ours[i]) == 0;
+		if (known)
+			continue;
+		(void)snprintf(ret_name, cap, "%s", entry->d_name);
+		*ret_found = true;
+	}
+	(void)closedir(dir);
+	return 0;
+}
+
+/* A page of zeros, or a meta page as LMDB makes it for a new file. */
+static bool
+is_unused(const uint8_t *page, size_t len)
+{
+	uint64_t last, txn;
+	uint32_t magic;
+
+	if (len >= META_END) {
+		memcpy(&magic, page + META_OFFSET, sizeof(magic));
+		memcpy(&last, page + META_LAST_PG, sizeof(last));
+		memcpy(&txn, page + META_TXN, sizeof(txn));
+		if (magic == META_MAGIC && last == 1 && txn <= 1)
+			return true;
+	}
+	for (size_t i = 0; i < len; i++)
+		if (page[i] != 0)
+			return false;
+	return true;
+}
+
+/*
+ * LMDB's first write to a new file is its two meta pages.  After a crash any
+ * part of it may be there; if nothing else is, nothing was ever in the tree.
+ */
+static bool
+is_never_made(const uint8_t *head, size_t len, const struct stat *st)
+{
+	const size_t size = (size_t)st->st_size;
+
+	if (size > 2 * PAGE_BYTES || len < size)
+		return false;
+	return is_unused(head, len < PAGE_BYTES ? len : PAGE_BYTES) &&
+	    (len <= PAGE_BYTES ||
+	        is_unused(head + PAGE_BYTES, len - PAGE_BYTES));
+}
+
+static int
+check_head(const char *dir, const uint8_t *head, size_t len, char **ret_why)
+{
+	uint32_t magic, format;
+
+	if (len < 2 * PAGE_BYTES) {
+		why(ret_why, "%s/%s: too short for a zkfs tree", dir,
+		    ZK_DATADIR_TREE);
+		return -ZK_ECORRUPT;
+	}
+	memcpy(&magic, head + META_OFFSET, sizeof(magic));
+	memcpy(&format, head + META_OFFSET + 4, sizeof(format));
+	if (magic != META_MAGIC || format != META_FORMAT) {
+		why(ret_why, "%s/%s: not a zkfs tree, or damaged", dir,
+		    ZK_DATADIR_TREE);
+		return -ZK_EFOREIGN;
+	}
+	return 1;
+}
+
+/* 1: a tree to be verified; 0: none yet; or a negative code. */
+static int
+check_tree(const char *dir, int dir_fd, char **ret_why)
+{
+	uint8_t head[2 * PAGE_BYTES];
+	struct stat st;
+	ssize_t got;
+	int fd, rc;
+
+	fd = openat(dir_fd, ZK_DATADIR_TREE, O_RDWR | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT)
+		return 0;
+	if (fd < 0 || fstat(fd, &st) != 0 ||
+	    (got = pread(fd, head, sizeof(head), 0)) < 0) {
+		rc = -errno;
+		why(ret_why, "%s/%s: %s", dir, ZK_DATADIR_TREE,
+		    zk_err_text(rc));
+	} else if (is_never_made(head, (size_t)got, &st)) {
+		/* LMDB makes only empty files into trees. */
+		rc = ftruncate(fd, 0) == 0 ? 0 : -errno;
+	} else {
+		rc = check_head(dir, head, (size_t)got, ret_why);
+	}
+	if (fd >= 0)
+		(void)close(fd);
+	return rc;
+}
+
+int
+zk_datadir_claim(const char *dir, char **ret_why, int *ret_fd)
+{
+	char name[256];
+	bool found = false;
+	int fd = -1, rc;
+
+	if (ret_why != NULL)
+		*ret_why = NULL;
+	rc = make_parents(dir);
+	if (rc == 0) {
+		fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		rc = fd < 0 ? -errno : 0;
+	}
+	if (rc < 0) {
+		why(ret_why, "%s: %s", dir, zk_err_text(rc));
+		return rc;
+	}
+	if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+		why(ret_why, "%s: in use by another mount.zkfs", dir);
+		rc = -EBUSY;
+		goto fail;
+	}
+	rc = find_stranger(fd, name, sizeof(name), &found);
+	if (rc == 0 && found) {
+		why(ret_why, "%s: not a zkfs data directory (it holds %s)", dir,
+		    name);
+		rc = -ZK_EFOREIGN;
+	}
+	if (rc == 0)
+		rc = check_tree(dir, fd, ret_why);
+	if (rc > 0)
+		rc = zk_verify_dir(dir, ret_why);
+	if (rc < 0)
+		goto fail;
+	*ret_fd = fd;
+	return 0;
+fail:
+	(void)close(fd);
+	return rc;
+}

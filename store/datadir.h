@@ -1,0 +1,29 @@
+#ifndef ZK_STORE_DATADIR_H
+#define ZK_STORE_DATADIR_H
+
+/*
+ * The data directory as a thing on disk: one daemon at a time, nothing in it
+ * that is not ours, and a file that can be opened without harm.  All checks
+ * come before the first change.
+ */
+
+#define ZK_DATADIR_TREE "tree.mdb"
+#define ZK_DATADIR_LOCK "tree.mdb-lock"
+#define ZK_DATADIR_PID  "pid"
+/* Without a name as soon as it is open; a crash in between can leave it. */
+#define ZK_DATADIR_SPOOL "snapshot"
+
+/* The format of the rows, in the identity row.  Other versions are refused. */
+#define ZK_STORE_FORMAT 1u
+
+/*
+ * Make dir (mode 0700, parents too) where missing, take its lock and check
+ * what is in it.  *ret_fd holds the lock until it is closed.  Codes and
+ * *ret_why as for zk_store_open().
+ */
+int zk_datadir_claim(const char *dir, char **ret_why, int *ret_fd);
+
+/* Sets *ret_why (when it is wanted and unset) to a line about dir and rc. */
+void zk_datadir_why(char **ret_why, const char *dir, int rc);
+
+#endif

@@ -1,0 +1,22 @@
+#ifndef ZK_STORE_NAMES_IMPL_H
+#define ZK_STORE_NAMES_IMPL_H
+
+#include "store/inode.h"
+#include "store/names.h"
+
+/* What names*.c share. */
+
+/* One component, neither "." nor "..". */
+bool zk_names_valid(const char *name, size_t len);
+
+/* A directory that still has a name, to be changed.  -ENOENT, -ENOTDIR. */
+int zk_names_load_dir(struct zk_apply *ap, uint64_t ino,
+    struct zk_inode *ret_dir);
+
+/* Its entries have changed; the caller puts it. */
+void zk_names_touch_dir(struct zk_apply *ap, struct zk_inode *dir);
+
+/* A node has lost a name that was taken out of its directory already. */
+int zk_names_drop_link(struct zk_apply *ap, uint64_t ino);
+
+#endif

@@ -1,0 +1,318 @@
+#include "store/table.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/codec.h"
+#include "base/crc32c.h"
+#include "base/err.h"
+#include "base/hash.h"
+
+#define CRC_BYTES 4u
+
+int
+zk_err_from_mdb(int rc)
+{
+	switch (rc) {
+	case MDB_SUCCESS:
+		return 0;
+	case MDB_NOTFOUND:
+		return -ENOENT;
+	case MDB_KEYEXIST:
+		return -EEXIST;
+	case MDB_MAP_FULL:
+	case MDB_TXN_FULL:
+		return -ENOSPC;
+	case MDB_READERS_FULL:
+		return -EAGAIN;
+	case MDB_CORRUPTED:
+	case MDB_PAGE_NOTFOUND:
+	case MDB_INVALID:
+	case MDB_VERSION_MISMATCH:
+	case MDB_PANIC:
+	case MDB_BAD_TXN:
+		return -ZK_ECORRUPT;
+	default:
+		return rc > 0 ? -rc : -EIO;
+	}
+}
+
+void
+zk_key_raw(struct zk_key *key, const void *data, size_t len)
+{
+	ZK_ASSERT(len <= ZK_KEY_MAX - key->len);
+
+	if (len > 0)
+		memcpy(key->bytes + key->len, data, len);
+	key->len += len;
+}
+
+void
+zk_key_init(struct zk_key *key, enum zk_table table)
+{
+	key->bytes[0] = (uint8_t)table;
+	key->len = 1;
+}
+
+void
+zk_key_u64(struct zk_key *key, uint64_t value)
+{
+	uint8_t bytes[8];
+
+	zk_put_be64(bytes, value);
+	zk_key_raw(key, bytes, sizeof(bytes));
+}
+
+void
+zk_key_u32(struct zk_key *key, uint32_t value)
+{
+	uint8_t bytes[4];
+
+	zk_put_be32(bytes, value);
+	zk_key_raw(key, bytes, sizeof(bytes));
+}
+
+struct zk_key
+zk_key1(enum zk_table table, uint64_t a)
+{
+	struct zk_key key;
+
+	zk_key_init(&key, table);
+	zk_key_u64(&key, a);
+	return key;
+}
+
+struct zk_key
+zk_key2(enum zk_table table, uint64_t a, uint64_t b)
+{
+	struct zk_key key = zk_key1(table, a);
+
+	zk_key_u64(&key, b);
+	return key;
+}
+
+bool
+zk_table_is_replicated(uint8_t table)
+{
+	return table >= 'a';
+}
+
+uint64_t
+zk_row_digest(const void *key, size_t key_len, uint32_t crc)
+{
+	return zk_mix64((uint64_t)crc << 32 | zk_crc32c(~crc, key, key_len));
+}
+
+/* Any error but absence ends the transaction; remember the first. */
+static int
+tx_error(struct zk_tx *tx, int rc)
+{
+	if (rc < 0 && rc != -ENOENT && tx->fatal == 0)
+		tx->fatal = rc;
+	return rc;
+}
+
+static MDB_val
+key_val(const struct zk_key *key)
+{
+	/* LMDB's interface lacks const; it only reads keys. */
+	return (MDB_val){key->len, (void *)(uintptr_t)key->bytes};
+}
+
+static uint32_t
+row_crc(const void *key, size_t key_len, const void *value, size_t len)
+{
+	return zk_crc32c(zk_crc32c(0, key, key_len), value, len);
+}
+
+static uint32_t
+stored_crc(const MDB_val *val)
+{
+	const uint8_t *end = (const uint8_t *)val->mv_data + val->mv_size;
+
+	return zk_get_be32(end - CRC_BYTES);
+}
+
+static int
+check_row(const MDB_val *key, const MDB_val *val)
+{
+	if (val->mv_size < CRC_BYTES)
+		return -ZK_ECORRUPT;
+	if (row_crc(key->mv_data, key->mv_size, val->mv_data,
+	        val->mv_size - CRC_BYTES) != stored_crc(val))
+		return -ZK_ECORRUPT;
+	return 0;
+}
+
+int
+zk_row_get(struct zk_tx *tx, const struct zk_key *key, const void **ret_value,
+    size_t *ret_len)
+{
+	MDB_val k = key_val(key), v;
+	int rc;
+
+	rc = zk_err_from_mdb(mdb_get(tx->mdb, tx->dbi, &k, &v));
+	if (rc == 0)
+		rc = check_row(&k, &v);
+	if (rc < 0)
+		return tx_error(tx, rc);
+	*ret_value = v.mv_data;
+	*ret_len = v.mv_size - CRC_BYTES;
+	return 0;
+}
+
+/* Takes an existing row out of the digest; -ENOENT when there is none. */
+static int
+forget_row(struct zk_tx *tx, const struct zk_key *key)
+{
+	MDB_val k = key_val(key), v;
+	int rc;
+
+	rc = zk_err_from_mdb(mdb_get(tx->mdb, tx->dbi, &k, &v));
+	if (rc < 0)
+		return rc;
+	if (v.mv_size < CRC_BYTES)
+		return -ZK_ECORRUPT;
+	tx->state.digest -= zk_row_digest(key->bytes, key->len, stored_crc(&v));
+	tx->state.row_bytes -= key->len + v.mv_size;
+	return 0;
+}
+
+int
+zk_row_put(struct zk_tx *tx, const struct zk_key *key, const void *value,
+    size_t len)
+{
+	const uint32_t crc = row_crc(key->bytes, key->len, value, len);
+	MDB_val k = key_val(key), v = {len + CRC_BYTES, NULL};
+	int rc;
+
+	ZK_ASSERT(tx->write);
+	ZK_ASSERT(key->len > 0);
+
+	if (zk_table_is_replicated(key->bytes[0])) {
+		rc = forget_row(tx, key);
+		if (rc < 0 && rc != -ENOENT)
+			return tx_error(tx, rc);
+		tx->state.digest += zk_row_digest(key->bytes, key->len, crc);
+		tx->state.row_bytes += key->len + v.mv_size;
+	}
+	rc = zk_err_from_mdb(mdb_put(tx->mdb, tx->dbi, &k, &v, MDB_RESERVE));
+	if (rc < 0)
+		return tx_error(tx, rc);
+	if (len > 0)
+		memcpy(v.mv_data, value, len);
+	tx->changes++;
+	zk_put_be32((uint8_t *)v.mv_data + len, crc);
+	return 0;
+}
+
+int
+zk_row_delete(struct zk_tx *tx, const struct zk_key *key)
+{
+	MDB_val k = key_val(key);
+	int rc;
+
+	ZK_ASSERT(tx->write);
+
+	if (zk_table_is_replicated(key->bytes[0])) {
+		rc = forget_row(tx, key);
+		if (rc < 0)
+			return tx_error(tx, rc);
+	}
+	rc = zk_err_from_mdb(mdb_del(tx->mdb, tx->dbi, &k, NULL));
+	if (rc == 0)
+		tx->changes++;
+	return tx_error(tx, rc);
+}
+
+int
+zk_scan_begin(struct zk_tx *tx, const struct zk_key *from, size_t prefix_len,
+    struct zk_scan *ret_scan)
+{
+	struct zk_scan scan = {
+	    .tx = tx,
+	    .prefix_len = prefix_len,
+	    .at = *from,
+	};
+	int rc;
+
+	ZK_ASSERT(prefix_len <= from->len);
+
+	rc = zk_err_from_mdb(mdb_cursor_open(tx->mdb, tx->dbi, &scan.cursor));
+	if (rc < 0)
+		return tx_error(tx, rc);
+	*ret_scan = scan;
+	return 0;
+}
+
+/*
+ * In a write transaction rows may have moved since the last step: find the
+ * place anew by key.  A read transaction cannot change, and steps on.
+ */
+static int
+scan_step(struct zk_scan *scan, MDB_val *k, MDB_val *v)
+{
+	struct zk_key *at = &scan->at;
+	int rc;
+
+	if (scan->started && !scan->tx->write)
+		return mdb_cursor_get(scan->cursor, k, v, MDB_NEXT);
+	*k = key_val(at);
+	rc = mdb_cursor_get(scan->cursor, k, v, MDB_SET_RANGE);
+	if (rc == MDB_SUCCESS && scan->started && k->mv_size == at->len &&
+	    memcmp(k->mv_data, at->bytes, at->len) == 0)
+		rc = mdb_cursor_get(scan->cursor, k, v, MDB_NEXT);
+	return rc;
+}
+
+int
+zk_scan_next(struct zk_scan *scan)
+{
+	MDB_val k, v;
+	int rc;
+
+	rc = zk_err_from_mdb(scan_step(scan, &k, &v));
+	if (rc < 0)
+		return tx_error(scan->tx, rc);
+	if (k.mv_size < scan->prefix_len || k.mv_size > ZK_KEY_MAX ||
+	    memcmp(k.mv_data, scan->at.bytes, scan->prefix_len) != 0)
+		return -ENOENT;
+	rc = check_row(&k, &v);
+	if (rc < 0)
+		return tx_error(scan->tx, rc);
+	scan->started = true;
+	scan->at.len = k.mv_size;
+	memcpy(scan->at.bytes, k.mv_data, k.mv_size);
+	scan->value = v.mv_data;
+	scan->value_len = v.mv_size - CRC_BYTES;
+	return 0;
+}
+
+void
+zk_scan_end(struct zk_scan *scan)
+{
+	if (scan->cursor != NULL)
+		mdb_cursor_close(scan->cursor);
+	scan->cursor = NULL;
+}
+
+int
+zk_rows_delete(struct zk_tx *tx, const struct zk_key *prefix)
+{
+	struct zk_scan scan;
+	int rc;
+
+	rc = zk_scan_begin(tx, prefix, prefix->len, &scan);
+	if (rc < 0)
+		return rc;
+	while ((rc = zk_scan_next(&scan)) == 0) {
+		const struct zk_key key = scan.at;
+
+		rc = zk_row_delete(tx, &key);
+		if (rc < 0)
+			break;
+	}
+	zk_scan_end(&scan);
+	return rc == -ENOENT ? 0 : rc;
+}

@@ -1,0 +1,184 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <lmdb.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "store/datadir.h"
+#include "store/store.h"
+#include "store/verify.h"
+
+#define PROGRESS_TIMEOUT_MS 30000
+
+/*
+ * The child's words: any number of empty verdicts (rc 1) as signs of life,
+ * then one with the result.  Smaller than PIPE_BUF, so each comes whole.
+ */
+struct verdict {
+	int rc;
+	char problem[256];
+};
+
+_Static_assert(sizeof(struct verdict) <= 512, "POSIX's least PIPE_BUF");
+
+/* --- the child ------------------------------------------------------------ */
+
+static void
+say(int fd, const struct verdict *verdict)
+{
+	ssize_t n;
+
+	do {
+		n = write(fd, verdict, sizeof(*verdict));
+	} while (n < 0 && errno == EINTR);
+	if (n != (ssize_t)sizeof(*verdict))
+		_exit(1); /* nobody listens any more */
+}
+
+static void
+say_alive(void *arg)
+{
+	static const struct verdict alive = {.rc = 1};
+
+	say(*(const int *)arg, &alive);
+}
+
+/* Nothing is created or written: no lock file, no meta page. */
+static int
+open_tree(const char *path, MDB_env **ret_env, struct zk_tx *ret_tx)
+{
+	const unsigned int flags = MDB_RDONLY | MDB_NOLOCK | MDB_NOSUBDIR;
+	MDB_env *env;
+	int rc;
+
+	rc = zk_err_from_mdb(mdb_env_create(&env));
+	if (rc == 0)
+		rc = zk_err_from_mdb(mdb_env_open(env, path, flags, 0));
+	if (rc == 0)
+		rc = zk_err_from_mdb(
+		    mdb_txn_begin(env, NULL, MDB_RDONLY, &ret_tx->mdb));
+	if (rc == 0)
+		rc = zk_err_from_mdb(
+		    mdb_dbi_open(ret_tx->mdb, NULL, 0, &ret_tx->dbi));
+	*ret_env = env;
+	return rc;
+}
+
+_Noreturn static void
+child(const char *path, int fd)
+{
+	static const int signals[] = {SIGABRT, SIGBUS, SIGSEGV, SIGPIPE};
+	struct zk_verify_report report = {.problem = ""};
+	struct verdict verdict = {.rc = 0};
+	struct zk_tx tx = {.store = NULL};
+	MDB_env *env;
+	int null;
+
+	/* Dying is one of the answers: do it at once and without a trace. */
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		(void)signal(signals[i], SIG_DFL);
+	(void)prctl(PR_SET_DUMPABLE, 0);
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null >= 0)
+		(void)dup2(null, STDERR_FILENO);
+
+	verdict.rc = open_tree(path, &env, &tx);
+	/* Names are looked up by a hash whose key is in the state. */
+	if (verdict.rc == 0) {
+		(void)zk_state_get(&tx, &tx.state); /* tells it again */
+		verdict.rc = zk_verify_watched(&tx, say_alive, &fd, &report);
+	}
+	memcpy(verdict.problem, report.problem, sizeof(verdict.problem));
+	say(fd, &verdict);
+	_exit(0);
+}
+
+/* --- the parent ----------------------------------------------------------- */
+
+static int
+hear(int fd, struct verdict *ret_verdict)
+{
+	struct pollfd pfd = {.fd = fd, .events = POLLIN};
+	ssize_t n;
+	int rc;
+
+	do {
+		do {
+			rc = poll(&pfd, 1, PROGRESS_TIMEOUT_MS);
+		} while (rc < 0 && errno == EINTR);
+		if (rc == 0)
+			return -ETIMEDOUT;
+		if (rc < 0)
+			return -errno;
+		n = read(fd, ret_verdict, sizeof(*ret_verdict));
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		if (n >= 0 && n < (ssize_t)sizeof(*ret_verdict))
+			return -ZK_ECORRUPT; /* died in the middle of it */
+	} while (n < 0 || ret_verdict->rc > 0);
+	return 0;
+}
+
+static void
+explain(char **ret_why, const char *path, int rc, const char *problem)
+{
+	const char *text = problem;
+
+	if (ret_why == NULL || *ret_why != NULL)
+		return;
+	if (rc == -ETIMEDOUT)
+		text = "reading it takes too long";
+	else if (rc != -ZK_ECORRUPT)
+		text = zk_err_text(rc);
+	else if (text[0] == '\0')
+		text = "its pages are damaged";
+	if (asprintf(ret_why, "%s: %s", path, text) < 0)
+		*ret_why = NULL;
+}
+
+int
+zk_verify_dir(const char *dir, char **ret_why)
+{
+	struct verdict verdict = {.rc = 0};
+	char path[4096];
+	int fds[2], rc;
+	pid_t pid;
+
+	if (snprintf(path, sizeof(path), "%s/%s", dir, ZK_DATADIR_TREE) >=
+	    (int)sizeof(path))
+		return -ENAMETOOLONG;
+	if (pipe2(fds, O_CLOEXEC) != 0)
+		return -errno;
+	pid = fork();
+	if (pid == 0) {
+		(void)close(fds[0]);
+		child(path, fds[1]);
+	}
+	(void)close(fds[1]);
+	if (pid < 0) {
+		rc = -errno;
+		(void)close(fds[0]);
+		return rc;
+	}
+	rc = hear(fds[0], &verdict);
+	(void)close(fds[0]);
+	if (rc < 0)
+		(void)kill(pid, SIGKILL);
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	if (rc == 0)
+		rc = verdict.rc;
+	verdict.problem[sizeof(verdict.problem) - 1] = '\0';
+	if (rc < 0)
+		explain(ret_why, path, rc,
+		    rc == -ZK_ECORRUPT ? verdict.problem : "");
+	return rc;
+}

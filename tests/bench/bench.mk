@@ -1,0 +1,38 @@
+# Figures.  `make bench QUICK=1` is shorter, `make bench PARTS="write read"`
+# is part of it, DIR= measures a directory that is mounted already.
+# `make bench-peers PEERS="etcd nats"` measures what others would use instead,
+# as far as their packages are installed.
+BENCH      := $(BUILD)/tests/bench
+BENCH_SRCS := $(wildcard tests/bench/*.c tests/bench/peers/*.c)
+BENCH_OBJS := $(BENCH_SRCS:%.c=$(BUILD)/%.o)
+BENCH_BASE := $(BUILD)/base/assert.o
+
+$(BENCH)/bench: $(filter-out $(BENCH)/peers/%,$(BENCH_OBJS)) $(BENCH_BASE)
+	@echo "  LD      $@"
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS_LMDB) -lpthread
+
+bench: all $(BENCH)/bench
+	$(Q)BUILD=$(BUILD) tests/bench/run.sh $(PARTS)
+
+PEER_BASE := $(BENCH)/table.o $(BENCH)/peers/peer.o $(BENCH_BASE)
+PEER_WIRE := $(PEER_BASE) $(BENCH)/peers/wire.o
+$(BENCH)/peers/zkfs: $(BENCH)/peers/zkfs.o $(PEER_BASE)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lpthread
+$(BENCH)/peers/zookeeper: $(BENCH)/peers/zookeeper.o $(PEER_BASE)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lzookeeper_mt -lpthread
+$(BENCH)/peers/etcd: $(BENCH)/peers/etcd.o $(BENCH)/peers/grpc.o $(PEER_WIRE)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lnghttp2 -lpthread
+$(BENCH)/peers/nats: $(BENCH)/peers/nats.o $(PEER_WIRE)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lpthread
+
+# A generator whose library is missing is left out, and its script says so.
+has_header = $(shell echo '\#include <$(1)>' | $(CC) -E - >/dev/null 2>&1 && \
+             echo $(2))
+bench-peers: all $(BENCH)/peers/zkfs $(BENCH)/peers/nats
+	$(Q)$(MAKE) --no-print-directory $(BENCH)/peers/nats \
+	    $(call has_header,zookeeper/zookeeper.h,$(BENCH)/peers/zookeeper) \
+	    $(call has_header,nghttp2/nghttp2.h,$(BENCH)/peers/etcd)
+	$(Q)BUILD=$(BUILD) tests/bench/peers/run.sh $(PEERS)
+
+.PHONY: bench bench-peers
+-include $(BENCH_OBJS:.o=.d)

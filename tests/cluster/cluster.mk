@@ -1,0 +1,5 @@
+# Several daemons on one machine, as one ensemble.
+check-cluster: all $(BUILD)/tests/mount/waitfor \
+    $(BUILD)/tests/mount/worker_append
+	$(Q)BUILD=$(abspath $(BUILD)) tests/cluster/run.sh $(CLUSTER_TESTS)
+.PHONY: check-cluster

@@ -1,0 +1,153 @@
+# lib.sh: sourced first by every tests/cluster/test_*.sh (bash).  It adds to
+# tests/mount/lib.sh an ensemble of three daemons on this machine, z1 to z3,
+# each with a data directory, a mount, a log and a port of its own:
+# $WORK/d1, $WORK/m1, $WORK/z1.log ...
+#
+#   start_all [OPTS]      all three at once, until each is mounted
+#   start_member I [OPTS] one, until it is mounted or has given up
+#   launch_member I [OPTS]   one, without waiting; its process is PID[I]
+#   kill_member I         kill -9; the dead mount is taken away
+#   stop_member I         umount, until the process is gone
+#   stop_all
+#   leader_of I           who leads, in the eyes of member I, as a number
+#   control I FILE        the text of .zkfs/FILE
+#   is_up I               whether member I is mounted
+#   agree I...            whether these members have applied the same and have
+#                         the same digest
+#   now_ms                a clock
+
+. "$(dirname "${BASH_SOURCE[0]}")/../mount/lib.sh"
+# What nng does under the eyes of ThreadSanitizer; see there.
+TSAN_OPTIONS=$TSAN_OPTIONS:suppressions=$SRC/tests/transport/tsan.supp
+PID=()
+SESSION=4 # seconds
+
+base=$((20000 + RANDOM % 10000))
+port_is_free() {
+	! grep -qi "^ *[0-9]*: [0-9A-F]*:$(printf %04X "$1") " /proc/net/tcp
+}
+for i in 1 2 3; do
+	base=$((base + 1))
+	until port_is_free $base; do
+		base=$((base + 1))
+	done
+	PORT[i]=$base
+	mkdir -p "$WORK/m$i"
+done
+SOURCE=z1=127.0.0.1:${PORT[1]},z2=127.0.0.1:${PORT[2]}
+SOURCE=$SOURCE,z3=127.0.0.1:${PORT[3]}
+KEY=$WORK/key
+"$BUILD/zkfs" keygen "$KEY" || exit 1
+
+now_ms() {
+	echo $((${EPOCHREALTIME/./} / 1000))
+}
+
+is_up() {
+	mountpoint -q "$WORK/m$1" 2>/dev/null
+}
+
+is_gone() {
+	"$WAITFOR" gone 0 "${PID[$1]}"
+}
+
+is_settled() {
+	is_gone "$1" || is_up "$1"
+}
+
+launch_member() {
+	local i=$1
+	"$BUILD/mount.zkfs" "${FROM-$SOURCE}" "$WORK/m$i" -f -o "data=$WORK/d$i\
+,name=z$i,config=none,key=$KEY,session_timeout=${SESSION}s${2:+,$2}" \
+	    >>"$WORK/z$i.log" 2>&1 </dev/null &
+	PID[i]=$!
+	: >"$WORK/pids/${PID[i]}"
+}
+
+settle_member() {
+	if ! wait_until 40 is_settled "$1" || is_gone "$1"; then
+		fail "z$1 did not mount"
+		tail -n 20 "$WORK/z$1.log" | sed 's/^/    /'
+		return 1
+	fi
+}
+
+start_member() {
+	launch_member "$@"
+	settle_member "$1"
+}
+
+start_all() {
+	local i
+	for i in 1 2 3; do
+		launch_member $i "$@"
+	done
+	for i in 1 2 3; do
+		settle_member $i || return 1
+	done
+}
+
+kill_member() {
+	kill -KILL "${PID[$1]}"
+	"$WAITFOR" gone 20 "${PID[$1]}" || fail "z$1 survives SIGKILL"
+	wait "${PID[$1]}" 2>/dev/null
+	umount -l "$WORK/m$1"
+}
+
+stop_member() {
+	local status=0
+	checks=$((checks + 1))
+	umount "$WORK/m$1" || fail "umount of z$1"
+	"$WAITFOR" gone 20 "${PID[$1]}" || {
+		fail "z$1 outlives its mount"
+		kill -KILL "${PID[$1]}"
+	}
+	wait "${PID[$1]}" || status=$?
+	[ "$status" -eq 0 ] || fail "z$1 ended with status $status"
+}
+
+stop_all() {
+	local i
+	for i in 1 2 3; do
+		is_gone $i || stop_member $i
+	done
+}
+
+control() {
+	timeout 10 cat "$WORK/m$1/.zkfs/$2"
+}
+
+leader_of() {
+	control "$1" leader | tr -d z-
+}
+
+agree() {
+	local i first=
+	for i; do
+		set -- "$(control "$i" digest)"
+		[ -n "$1" ] || return 1
+		[ "${first:=$1}" = "$1" ] || return 1
+	done
+}
+
+cluster_cleanup() {
+	local status=$? i
+	for i in "${PID[@]}"; do
+		grep -qzF -- "ZKFS_TEST=$WORK" "/proc/$i/environ" 2>/dev/null ||
+		    continue
+		[ "$failures" -eq 0 ] && [ "$status" -eq 0 ] &&
+		    fail "a daemon is left: $i"
+		kill -KILL "$i"
+	done
+	for i in 1 2 3; do
+		while is_mounted "$WORK/m$i"; do
+			umount -l "$WORK/m$i" || break
+		done
+		[ "$failures" -eq 0 ] && [ "$status" -eq 0 ] && continue
+		[ -s "$WORK/z$i.log" ] && echo "--- the last lines of z$i" &&
+		    tail -n 15 "$WORK/z$i.log"
+	done
+	(exit "$status")
+	cleanup
+}
+trap cluster_cleanup EXIT

@@ -1,0 +1,19 @@
+# Power failures and failing calls, under the store.
+FAULT_OBJS := $(patsubst %,$(BUILD)/tests/fault/%.o,fault workload replay inject)
+FAULT_DEPS := $(FAULT_OBJS) $(filter $(BUILD)/base/% $(BUILD)/store/%,$(OBJS))
+FAULT_SHIM := $(BUILD)/tests/fault/shim.so
+
+$(BUILD)/tests/fault/fault: $(FAULT_DEPS)
+	@echo "  LD      $@"
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS_LMDB) -lpthread
+# Not sanitized: it is loaded before the sanitizers' own library.
+$(FAULT_SHIM): tests/fault/shim.c tests/fault/record.h
+	@mkdir -p $(@D)
+	@echo "  LD      $@"
+	$(Q)$(CC) -std=c17 -D_GNU_SOURCE $(WARN) $(CFLAGS) -fPIC -shared -o $@ $<
+
+check-fault: $(BUILD)/tests/fault/fault $(FAULT_SHIM)
+	$(Q)timeout 300 $(abspath $<) $(abspath $(FAULT_SHIM))
+
+.PHONY: check-fault
+-include $(FAULT_OBJS:.o=.d)

@@ -1,0 +1,124 @@
+/*
+ * Calls fail.  For each kind of call, the first fails in one run, the second
+ * in the next, and so on until a run has no such call left.  Whatever
+ * happens, nothing acknowledged is lost, nothing half done is seen; and the
+ * code tells a full disk, after which work goes on, from a disk that cannot be
+ * trusted, after which the process must end.
+ */
+#include "fault.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RUNS_MAX 1000u
+
+struct kind {
+	const char *what;
+	int error;
+	unsigned int step; /* try each, or every third call */
+	bool may_go_on; /* the code may be -ENOSPC, and the rest then works */
+};
+
+static unsigned int
+check_after(const char *label, const char *dir, const struct run_result *res)
+{
+	struct zk_store *store = NULL;
+	struct fingerprint print;
+	const char *why = "does not open";
+	unsigned int failures = 0;
+	uint32_t stage = res->acked;
+
+	if (workload_open(dir, &store) < 0 ||
+	    workload_fingerprint(store, &print, &why) < 0) {
+		fprintf(stderr, "%s: afterwards: %s\n", label, why);
+		failures++;
+	} else if (memcmp(&print, &expected[stage < 1 ? 1 : stage],
+	               sizeof(print)) != 0 &&
+	    (stage + 1 >= STAGES ||
+	        memcmp(&print, &expected[stage + 1], sizeof(print)) != 0)) {
+		fprintf(stderr, "%s: afterwards: not stage %u or the next\n",
+		    label, stage);
+		failures++;
+	}
+	zk_store_close(store);
+	return failures;
+}
+
+static unsigned int
+check_result(const char *label, const struct kind *kind,
+    const struct run_result *res)
+{
+	if (res->hits == 0)
+		return 0;
+	if (res->failed_rc >= 0) {
+		fprintf(stderr, "%s: nobody noticed\n", label);
+		return 1;
+	}
+	/* Before there is a store, nothing can be lost. */
+	if (!kind->may_go_on && res->failed_rc == -ENOSPC &&
+	    res->failed_stage > 1) {
+		fprintf(stderr, "%s: taken for a full disk\n", label);
+		return 1;
+	}
+	if (kind->may_go_on && res->failed_rc != -ENOSPC) {
+		fprintf(stderr, "%s: %d for a full disk\n", label,
+		    res->failed_rc);
+		return 1;
+	}
+	if (kind->may_go_on && res->failed_stage > 1 &&
+	    res->acked != STAGES - 1) {
+		fprintf(stderr, "%s: work did not go on\n", label);
+		return 1;
+	}
+	return 0;
+}
+
+static unsigned int
+inject_kind(const char *self, const char *shim, const char *dir,
+    const struct kind *kind)
+{
+	unsigned int failures = 0, runs = 0;
+
+	for (unsigned int n = 1; n < RUNS_MAX; n += kind->step) {
+		char label[64], env[96];
+		struct run_result res = {.acked = 0};
+
+		(void)snprintf(label, sizeof(label), "%s:%u:%d", kind->what, n,
+		    kind->error);
+		(void)snprintf(env, sizeof(env), "ZKFS_FAULT=%s", label);
+		scratch_clear(dir);
+		if (run_shimmed(self, shim, env, dir, &res) != 0) {
+			fprintf(stderr, "%s: the process died\n", label);
+			return failures + 1;
+		}
+		runs++;
+		failures += check_result(label, kind, &res);
+		failures += check_after(label, dir, &res);
+		if (res.hits == 0)
+			break;
+	}
+	printf("fault: %s fails with %s: %u runs, %u failures\n", kind->what,
+	    strerror(kind->error), runs, failures);
+	return failures + (runs < 2);
+}
+
+unsigned int
+inject_all(const char *self, const char *shim, const char *dir)
+{
+	static const struct kind kinds[] = {
+	    {"sync", EIO, 1, false},
+	    {"sync", ENOSPC, 3, false},
+	    {"meta", EIO, 1, false},
+	    {"meta", ENOSPC, 3, false},
+	    {"data", EIO, 5, false},
+	    {"data", ENOSPC, 3, true},
+	    {"short", EIO, 5, false},
+	};
+	unsigned int failures = 0;
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		failures += inject_kind(self, shim, dir, &kinds[i]);
+	return failures;
+}

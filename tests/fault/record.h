@@ -1,0 +1,20 @@
+#ifndef ZK_TESTS_FAULT_RECORD_H
+#define ZK_TESTS_FAULT_RECORD_H
+
+#include <stdint.h>
+
+/* What the shim writes down; after WRITE and WRITE_DURABLE come len bytes. */
+enum zk_fault_kind {
+	ZK_FAULT_WRITE = 1,     /* in the page cache: may or may not survive */
+	ZK_FAULT_WRITE_DURABLE, /* through O_DSYNC: survives once it is done */
+	ZK_FAULT_FLUSH,         /* all writes before it survive */
+	ZK_FAULT_SIZE,          /* the file is at least off bytes long */
+	ZK_FAULT_MARK,          /* stage off was acknowledged */
+};
+
+struct zk_fault_record {
+	uint32_t kind, unused;
+	uint64_t off, len;
+};
+
+#endif

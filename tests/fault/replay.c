@@ -1,0 +1,291 @@
+/*
+ * Power fails.  From the record of what was done to the file, make every
+ * image that the disk may hold then: what was flushed is there; of the writes
+ * since the last flush any may be there, in whole or in part.  Each image
+ * must open, verify, be exactly what was acknowledged last, or that and all
+ * of the transaction in flight, and must carry on.
+ */
+#include "fault.h"
+
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/hash.h"
+#include "record.h"
+#include "store/datadir.h"
+
+#define SUBSETS      12u
+#define SECTOR_BYTES 512u
+#define PENDING_MAX  4096u
+
+/* A file: bytes up to data_len, a hole up to size. */
+struct file {
+	uint8_t *bytes;
+	size_t data_len, size, cap;
+};
+
+struct replay {
+	const char *dir;
+	uint64_t seed;
+	uint32_t acked;
+	struct file durable;
+	struct zk_fault_record *pending[PENDING_MAX]; /* since then; owned */
+	size_t pending_count;
+	unsigned int images, failures;
+};
+
+static void
+file_write(struct file *file, const struct zk_fault_record *rec, size_t len)
+{
+	const size_t end = rec->off + len;
+
+	if (rec->kind == ZK_FAULT_SIZE) {
+		if (rec->off > file->size)
+			file->size = rec->off;
+		return;
+	}
+	if (end > file->cap) {
+		file->cap = 2 * end;
+		file->bytes = realloc(file->bytes, file->cap);
+	}
+	if (file->bytes == NULL)
+		abort();
+	if (end > file->data_len) {
+		memset(file->bytes + file->data_len, 0, end - file->data_len);
+		file->data_len = end;
+	}
+	if (end > file->size)
+		file->size = end;
+	memcpy(file->bytes + rec->off, rec + 1, len);
+}
+
+static struct file
+file_copy(const struct file *from)
+{
+	struct file to = *from;
+
+	to.cap = from->data_len + 1;
+	to.bytes = malloc(to.cap);
+	if (to.bytes == NULL)
+		abort();
+	if (from->data_len > 0)
+		memcpy(to.bytes, from->bytes, from->data_len);
+	return to;
+}
+
+static void
+file_save(const struct file *file, const char *dir)
+{
+	char path[4096];
+	int fd;
+
+	scratch_clear(dir);
+	if (file->size == 0)
+		return;
+	(void)snprintf(path, sizeof(path), "%s/%s", dir, ZK_DATADIR_TREE);
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd < 0 ||
+	    write(fd, file->bytes, file->data_len) != (ssize_t)file->data_len ||
+	    ftruncate(fd, (off_t)file->size) != 0)
+		abort();
+	(void)close(fd);
+}
+
+static void
+fail(struct replay *r, const char *label, const char *what)
+{
+	fprintf(stderr, "image %u (%s), after stage %u: %s\n", r->images, label,
+	    r->acked, what);
+	r->failures++;
+}
+
+static bool
+is_stage(const struct fingerprint *print, uint32_t stage)
+{
+	return stage < STAGES &&
+	    memcmp(print, &expected[stage], sizeof(*print)) == 0;
+}
+
+static void
+check_store(struct replay *r, struct zk_store *store, const char *label)
+{
+	struct fingerprint print;
+	uint32_t stage = r->acked;
+	const char *why;
+
+	if (workload_fingerprint(store, &print, &why) < 0) {
+		fail(r, label, why);
+		return;
+	}
+	/* A store that was not made yet is made by opening it. */
+	if (stage < STAGE_MADE || !is_stage(&print, stage))
+		stage++;
+	if (!is_stage(&print, stage)) {
+		fail(r, label, "neither the old state nor the new");
+		return;
+	}
+	if (++stage == STAGES)
+		return;
+	if (workload_stage(store, stage) < 0 ||
+	    workload_fingerprint(store, &print, &why) < 0 ||
+	    !is_stage(&print, stage))
+		fail(r, label, "cannot carry on");
+}
+
+static void
+check_image(struct replay *r, const struct file *file, const char *label)
+{
+	struct zk_store *store = NULL;
+
+	r->images++;
+	file_save(file, r->dir);
+	if (workload_open(r->dir, &store) < 0) {
+		fail(r, label, "does not open");
+		return;
+	}
+	check_store(r, store, label);
+	zk_store_close(store);
+}
+
+static size_t
+torn(struct replay *r, const struct zk_fault_record *rec)
+{
+	const size_t sectors = rec->len / SECTOR_BYTES;
+
+	if (rec->kind != ZK_FAULT_WRITE || sectors < 2)
+		return rec->len;
+	return zk_prng_next(&r->seed) % sectors * SECTOR_BYTES;
+}
+
+static void
+check_prefix(struct replay *r, size_t count)
+{
+	struct file file = file_copy(&r->durable);
+
+	for (size_t i = 0; i < count; i++)
+		file_write(&file, r->pending[i], r->pending[i]->len);
+	check_image(r, &file, "prefix");
+	free(file.bytes);
+}
+
+static void
+check_subset(struct replay *r)
+{
+	struct file file = file_copy(&r->durable);
+
+	for (size_t i = 0; i < r->pending_count; i++) {
+		const struct zk_fault_record *rec = r->pending[i];
+		const uint64_t draw = zk_prng_next(&r->seed) % 8;
+
+		if (draw < 4)
+			file_write(&file, rec, rec->len);
+		else if (draw == 4 && r->acked >= STAGE_MADE)
+			file_write(&file, rec, torn(r, rec));
+	}
+	check_image(r, &file, "subset");
+	free(file.bytes);
+}
+
+/* The power fails here: everything that may be on the disk now. */
+static void
+check_point(struct replay *r)
+{
+	for (size_t i = 0; i <= r->pending_count; i++)
+		check_prefix(r, i);
+	for (unsigned int i = 0; r->pending_count > 1 && i < SUBSETS; i++)
+		check_subset(r);
+}
+
+static void
+step(struct replay *r, struct zk_fault_record *rec)
+{
+	switch (rec->kind) {
+	case ZK_FAULT_WRITE:
+	case ZK_FAULT_SIZE:
+		if (r->pending_count == PENDING_MAX)
+			abort();
+		r->pending[r->pending_count++] = rec;
+		break;
+	case ZK_FAULT_FLUSH:
+		check_point(r);
+		for (size_t i = 0; i < r->pending_count; i++) {
+			file_write(&r->durable, r->pending[i],
+			    r->pending[i]->len);
+			free(r->pending[i]);
+		}
+		r->pending_count = 0;
+		break;
+	case ZK_FAULT_WRITE_DURABLE:
+		check_point(r);
+		file_write(&r->durable, rec, rec->len);
+		check_point(r);
+		break;
+	case ZK_FAULT_MARK:
+		r->acked = (uint32_t)rec->off;
+		check_point(r);
+		break;
+	default:
+		abort();
+	}
+}
+
+static uint8_t *
+read_all(const char *path, size_t *ret_len)
+{
+	const int fd = open(path, O_RDONLY | O_CLOEXEC);
+	const off_t len = fd < 0 ? -1 : lseek(fd, 0, SEEK_END);
+	uint8_t *bytes = len <= 0 ? NULL : malloc((size_t)len);
+
+	if (bytes == NULL || pread(fd, bytes, (size_t)len, 0) != len) {
+		fprintf(stderr, "%s: no record\n", path);
+		exit(1);
+	}
+	(void)close(fd);
+	*ret_len = (size_t)len;
+	return bytes;
+}
+
+unsigned int
+replay_all(const char *log_path, const char *dir)
+{
+	struct replay r = {.dir = dir, .seed = 1};
+	unsigned int records = 0;
+	size_t len, at = 0;
+	uint8_t *log = read_all(log_path, &len);
+
+	while (at + sizeof(struct zk_fault_record) <= len) {
+		struct zk_fault_record head, *rec;
+		size_t data;
+
+		memcpy(&head, log + at, sizeof(head));
+		data = head.kind == ZK_FAULT_WRITE ||
+		        head.kind == ZK_FAULT_WRITE_DURABLE
+		    ? head.len
+		    : 0;
+		rec = malloc(sizeof(head) + data);
+		if (rec == NULL || at + sizeof(head) + data > len)
+			abort();
+		memcpy(rec, log + at, sizeof(head) + data);
+		at += sizeof(head) + data;
+		records++;
+		step(&r, rec);
+		if (r.pending_count == 0 ||
+		    r.pending[r.pending_count - 1] != rec)
+			free(rec); /* it was not taken */
+	}
+	for (size_t i = 0; i < r.pending_count; i++)
+		free(r.pending[i]);
+	free(r.durable.bytes);
+	free(log);
+	if (r.acked != STAGES - 1) {
+		fprintf(stderr, "the record ends at stage %u\n", r.acked);
+		r.failures++;
+	}
+	printf("fault: %u images from %u records, %u failures\n", r.images,
+	    records, r.failures);
+	return r.failures;
+}

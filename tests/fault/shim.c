@@ -1,0 +1,270 @@
+/*
+ * Preloaded into the workload: writes down, or fails, what the process does
+ * to the one file that matters.  LMDB is a shared library of the system, so
+ * this is where its calls can be met.  One thread.
+ *
+ * ZKFS_FAULT_LOG=FILE   record each change of tree.mdb, its data included
+ * ZKFS_FAULT=WHAT:N:E   the Nth call of its kind fails with errno E;
+ *                       WHAT is data (writes), meta (writes through an
+ *                       O_DSYNC descriptor), sync, or short (a write that
+ *                       does half of its work)
+ */
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "record.h"
+
+#define TARGET "/tree.mdb"
+
+/* For the workload, through dlsym(3). */
+void zk_fault_mark(uint32_t stage);
+unsigned int zk_fault_hits(void);
+
+static struct {
+	int log_fd;
+	char what[16];
+	unsigned int countdown, hits;
+	int error;
+	int lost_fd; /* to which a failed flush was told, or -1 */
+} shim = {.log_fd = -1, .lost_fd = -1};
+
+static void
+parse(const char *fault)
+{
+	const size_t len = strcspn(fault, ":");
+	char *end;
+
+	if (len >= sizeof(shim.what) || fault[len] != ':')
+		abort();
+	memcpy(shim.what, fault, len);
+	shim.countdown = (unsigned int)strtoul(fault + len + 1, &end, 10);
+	if (*end != ':')
+		abort();
+	shim.error = (int)strtol(end + 1, &end, 10);
+	if (*end != '\0')
+		abort();
+}
+
+__attribute__((constructor)) static void
+init(void)
+{
+	const char *log = getenv("ZKFS_FAULT_LOG");
+	const char *fault = getenv("ZKFS_FAULT");
+
+	if (log != NULL)
+		shim.log_fd =
+		    open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	if (fault != NULL)
+		parse(fault);
+}
+
+static int
+is_target(int fd)
+{
+	char link[64], path[PATH_MAX];
+	const size_t tail = strlen(TARGET);
+	const int saved = errno;
+	ssize_t len;
+
+	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	len = readlink(link, path, sizeof(path));
+	errno = saved;
+	return len >= (ssize_t)tail &&
+	    memcmp(path + len - tail, TARGET, tail) == 0;
+}
+
+static int
+is_meta(int fd)
+{
+	return (fcntl(fd, F_GETFL) & O_DSYNC) != 0;
+}
+
+static void
+put(const void *data, size_t len)
+{
+	if (syscall(SYS_write, shim.log_fd, data, len) != (ssize_t)len)
+		abort();
+}
+
+static void
+record(uint32_t kind, uint64_t off, const void *data, size_t len)
+{
+	const struct zk_fault_record head = {
+	    .kind = kind,
+	    .off = off,
+	    .len = len,
+	};
+
+	if (shim.log_fd < 0)
+		return;
+	put(&head, sizeof(head));
+	if (data != NULL)
+		put(data, len);
+}
+
+/* True when this call is the one that fails; errno is set then. */
+static int
+fails(const char *what)
+{
+	if (strcmp(shim.what, what) != 0 || shim.countdown == 0 ||
+	    --shim.countdown > 0)
+		return 0;
+	shim.hits++;
+	errno = shim.error;
+	return 1;
+}
+
+void
+zk_fault_mark(uint32_t stage)
+{
+	record(ZK_FAULT_MARK, stage, NULL, 0);
+}
+
+unsigned int
+zk_fault_hits(void)
+{
+	return shim.hits;
+}
+
+/* The system's headers use reserved names for these parameters. */
+/* NOLINTBEGIN(readability-inconsistent-declaration-parameter-name) */
+
+static ssize_t
+write_at(int fd, const void *data, size_t len, off_t off)
+{
+	const int meta = is_meta(fd);
+	ssize_t done;
+
+	if (fails(meta ? "meta" : "data"))
+		return -1;
+	if (!meta && fails("short"))
+		len /= 2;
+	done = syscall(SYS_pwrite64, fd, data, len, off);
+	if (done > 0)
+		record(meta ? ZK_FAULT_WRITE_DURABLE : ZK_FAULT_WRITE,
+		    (uint64_t)off, data, (size_t)done);
+	return done;
+}
+
+ssize_t
+pwrite(int fd, const void *data, size_t len, off_t off)
+{
+	if (!is_target(fd))
+		return syscall(SYS_pwrite64, fd, data, len, off);
+	return write_at(fd, data, len, off);
+}
+
+ssize_t
+pwrite64(int fd, const void *data, size_t len, off64_t off)
+{
+	return pwrite(fd, data, len, off);
+}
+
+/* One record, since it is one call: how far it got is for the disk to say. */
+ssize_t
+writev(int fd, const struct iovec *iov, int count)
+{
+	const off_t off = lseek(fd, 0, SEEK_CUR);
+	size_t len = 0, at = 0;
+	ssize_t done;
+	char *all;
+
+	if (!is_target(fd))
+		return syscall(SYS_writev, fd, iov, count);
+	for (int i = 0; i < count; i++)
+		len += iov[i].iov_len;
+	all = malloc(len);
+	if (all == NULL)
+		abort();
+	for (int i = 0; i < count; i++) {
+		memcpy(all + at, iov[i].iov_base, iov[i].iov_len);
+		at += iov[i].iov_len;
+	}
+	done = write_at(fd, all, len, off);
+	free(all);
+	if (done > 0)
+		(void)lseek(fd, off + done, SEEK_SET);
+	return done;
+}
+
+ssize_t
+write(int fd, const void *data, size_t len)
+{
+	const struct iovec iov = {(void *)(uintptr_t)data, len};
+
+	if (!is_target(fd))
+		return syscall(SYS_write, fd, data, len);
+	return writev(fd, &iov, 1);
+}
+
+static int
+flush(int fd, long call)
+{
+	int rc;
+
+	/* The kernel tells each descriptor of a failed write-back once. */
+	if (is_target(fd) && shim.lost_fd >= 0 && shim.lost_fd != fd) {
+		shim.lost_fd = -1;
+		errno = shim.error;
+		return -1;
+	}
+	if (is_target(fd) && fails("sync")) {
+		shim.lost_fd = fd;
+		return -1;
+	}
+	rc = (int)syscall(call, fd);
+	if (rc == 0 && is_target(fd))
+		record(ZK_FAULT_FLUSH, 0, NULL, 0);
+	return rc;
+}
+
+int
+fdatasync(int fd)
+{
+	return flush(fd, SYS_fdatasync);
+}
+
+int
+fsync(int fd)
+{
+	return flush(fd, SYS_fsync);
+}
+
+int
+fallocate(int fd, int mode, off_t off, off_t len)
+{
+	const int rc = (int)syscall(SYS_fallocate, fd, mode, off, len);
+
+	if (rc == 0 && is_target(fd))
+		record(ZK_FAULT_SIZE, (uint64_t)(off + len), NULL, 0);
+	return rc;
+}
+
+/* What the replay does not know must not happen unseen. */
+int
+ftruncate(int fd, off_t len)
+{
+	if (is_target(fd))
+		abort();
+	return (int)syscall(SYS_ftruncate, fd, len);
+}
+
+int
+msync(void *at, size_t len, int flags)
+{
+	(void)at;
+	(void)len;
+	(void)flags;
+	abort();
+}
+
+/* NOLINTEND(readability-inconsistent-declaration-parameter-name) */

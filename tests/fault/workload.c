@@ -1,0 +1,225 @@
+#include "fault.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/command.h"
+#include "base/hash.h"
+#include "store/apply.h"
+#include "store/log.h"
+#include "store/verify.h"
+
+#define LOG_KEPT 12u
+
+struct fingerprint expected[STAGES];
+
+static void
+no_change(void *arg, const struct zk_change *change)
+{
+	(void)arg;
+	(void)change;
+}
+
+static void
+no_answer(void *arg, uint64_t session, uint64_t number,
+    const struct zk_outcome *outcome)
+{
+	(void)arg;
+	(void)session;
+	(void)number;
+	(void)outcome;
+}
+
+int
+workload_open(const char *dir, struct zk_store **ret_store)
+{
+	const struct zk_store_options options = {
+	    .dir = dir,
+	    .member = "z1",
+	    .map_bytes = (size_t)256 << 20,
+	    .seed = 7,
+	};
+	char *why = NULL;
+	int rc;
+
+	rc = zk_store_open(&options, &why, ret_store);
+	if (rc < 0)
+		fprintf(stderr, "open: %d: %s\n", rc, why);
+	free(why);
+	return rc;
+}
+
+/* The command is the next entry: into the log and, as if agreed, applied. */
+static int
+do_command(struct zk_tx *tx, const struct zk_command *cmd)
+{
+	static const struct zk_apply_sink sink = {
+	    .change = no_change,
+	    .answer = no_answer,
+	};
+	static uint8_t buf[ZK_COMMAND_MAX];
+	struct zk_entry entry = {
+	    .index = tx->state.applied_index + 1,
+	    .term = 1 + tx->state.applied_index / 20,
+	    .kind = ZK_PAYLOAD_COMMAND,
+	    .time = {.sec = 1000 + (int64_t)tx->state.applied_index},
+	    .payload = buf,
+	};
+	int rc;
+
+	rc = zk_command_encode(cmd, buf, sizeof(buf), &entry.payload_len);
+	if (rc == 0)
+		rc = zk_log_append(tx, &entry);
+	if (rc == 0)
+		rc = zk_apply(tx, &entry, &sink);
+	return rc;
+}
+
+static int
+one_command(struct zk_tx *tx, uint64_t draw)
+{
+	static const size_t lens[] = {10, 900, 1500, 9000, 40000, 200000};
+	static uint8_t data[200000];
+	char name[16], name2[16];
+	struct zk_command cmd = {
+	    .session = 1,
+	    .number = tx->state.applied_index + 1,
+	    .acked = tx->state.applied_index,
+	    .ino = ZK_INO_ROOT,
+	    .ino2 = ZK_INO_ROOT,
+	    .name = name,
+	    .name2 = name2,
+	    .data = data,
+	};
+
+	cmd.name_len = (size_t)snprintf(name, sizeof(name), "f%u",
+	    (unsigned int)(draw >> 8) % 9);
+	cmd.name2_len = (size_t)snprintf(name2, sizeof(name2), "f%u",
+	    (unsigned int)(draw >> 16) % 9);
+	memset(data, (int)(draw >> 24), sizeof(data));
+	switch (draw % 8) {
+	case 0:
+	case 1:
+		cmd.op = ZK_OP_CREATE;
+		cmd.mode = S_IFREG | 0644;
+		break;
+	case 2:
+		cmd.op = ZK_OP_UNLINK;
+		break;
+	case 3:
+		cmd.op = ZK_OP_RENAME;
+		break;
+	case 4:
+		cmd.op = ZK_OP_LOCK;
+		cmd.ino = 2 + (draw >> 8) % 9;
+		cmd.owner = draw >> 16 & 1;
+		cmd.flags = ZK_F_FLOCK | ZK_F_WAIT;
+		cmd.lock_type = 1 + (uint32_t)(draw >> 20) % 3;
+		break;
+	default:
+		cmd.op = ZK_OP_WRITE;
+		cmd.ino = 2 + (draw >> 8) % 9;
+		cmd.data_len = lens[(draw >> 16) % 6];
+		cmd.off = (draw >> 20) % 3 * 5000;
+	}
+	return do_command(tx, &cmd);
+}
+
+static int
+first_commands(struct zk_tx *tx)
+{
+	struct zk_command cmd = {
+	    .op = ZK_OP_SESSION_OPEN,
+	    .handle = 1,
+	    .name = "z1",
+	    .name_len = 2,
+	};
+	int rc;
+
+	rc = do_command(tx, &cmd);
+	for (uint64_t i = 0; rc == 0 && i < 9; i++)
+		rc = one_command(tx, i << 8);
+	return rc;
+}
+
+static int
+stage_body(struct zk_tx *tx, uint32_t stage)
+{
+	const struct zk_hard_state hard = {.term = stage, .vote = 9};
+	const struct zk_stamp now = {.sec = 1000};
+	uint64_t seed = stage, first, last;
+	uint64_t count = 1 + stage % 4;
+	int rc = 0;
+
+	if (stage == STAGE_BOOTSTRAP)
+		return zk_store_bootstrap(tx, now, 0, 0);
+	if (stage == STAGE_BOOTSTRAP + 1)
+		return first_commands(tx);
+	if (stage % 5 == 0)
+		rc = zk_hard_state_put(tx, &hard);
+	while (rc == 0 && count-- > 0)
+		rc = one_command(tx, zk_prng_next(&seed));
+	if (rc == 0 && stage % 3 == 0)
+		rc = zk_log_bounds(tx, &first, &last);
+	if (rc == 0 && stage % 3 == 0 && last > LOG_KEPT)
+		rc = zk_log_trim(tx, last - LOG_KEPT, 8);
+	return rc;
+}
+
+int
+workload_stage(struct zk_store *store, uint32_t stage)
+{
+	struct zk_tx *tx;
+	int rc;
+
+	if (stage == 6)
+		(void)zk_store_has_room(store, 0); /* lengthens the file */
+	rc = zk_store_begin(store, &tx);
+	if (rc < 0)
+		return rc;
+	rc = stage_body(tx, stage);
+	if (rc < 0) {
+		zk_store_abort(tx);
+		return rc;
+	}
+	return zk_store_commit(tx);
+}
+
+int
+workload_fingerprint(struct zk_store *store, struct fingerprint *ret_print,
+    const char **ret_why)
+{
+	static struct zk_verify_report report;
+	struct zk_hard_state hard = {0};
+	struct zk_state state;
+	struct zk_tx *tx;
+	int rc;
+
+	*ret_why = "cannot be read";
+	rc = zk_read_begin(store, &tx);
+	if (rc < 0)
+		return rc;
+	rc = zk_verify(tx, &report);
+	if (rc < 0)
+		*ret_why = report.problem;
+	if (rc == 0)
+		rc = zk_state_get(tx, &state);
+	if (rc == 0)
+		rc = zk_hard_state_get(tx, &hard);
+	zk_read_end(tx);
+	if (rc < 0 && rc != -ENOENT)
+		return rc;
+	*ret_print = (struct fingerprint){
+	    .applied = state.applied_index,
+	    .digest = report.digest,
+	    .nodes = report.nodes,
+	    .row_bytes = report.row_bytes,
+	    .log_first = report.log_first,
+	    .log_last = report.log_last,
+	    .term = hard.term,
+	};
+	return 0;
+}

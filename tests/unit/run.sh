@@ -1,0 +1,40 @@
+#!/bin/sh
+# run.sh SAN_LOG BINARY...: run each unit test binary; believe sanitizer
+# reports over exit codes, and count the tests (a filter that matches nothing,
+# or a binary without tests, would otherwise pass).
+log=$1
+shift
+status=0
+total=0
+failed=0
+for binary; do
+	# Criterion 2.4.1's runner itself can hang for good on a loaded machine
+	# (fixed in 2.4.2): what is out of time gets one more chance, and says so.
+	for try in 1 2; do
+		out=$(timeout 60 "$binary" -j1 --color=never 2>&1)
+		rc=$?
+		[ "$rc" -ne 124 ] && break
+		printf '  TIME    %s: attempt %s\n' "${binary##*/}" "$try"
+	done
+	tested=$(printf '%s\n' "$out" |
+	    sed -n 's/.*Tested: \([0-9]*\).*/\1/p' | tail -n 1)
+	failing=$(printf '%s\n' "$out" |
+	    sed -n 's/.*Failing: \([0-9]*\).*/\1/p' | tail -n 1)
+	crashing=$(printf '%s\n' "$out" |
+	    sed -n 's/.*Crashing: \([0-9]*\).*/\1/p' | tail -n 1)
+	total=$((total + ${tested:-0}))
+	failed=$((failed + ${failing:-0} + ${crashing:-0}))
+	if [ "$rc" -ne 0 ] || [ "${tested:-0}" -eq 0 ]; then
+		printf '  FAIL    %s (exit %s, %s tests)\n%s\n' "${binary##*/}" \
+		    "$rc" "${tested:-no}" "$out"
+		status=1
+	else
+		printf '  TEST    %s (%s)\n' "${binary##*/}" "$tested"
+	fi
+done
+if cat "$log"/* 2>/dev/null; then
+	echo "sanitizer reports above"
+	status=1
+fi
+echo "unit: $((total - failed)) passed, $failed failed"
+exit $status

@@ -1,0 +1,196 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "base/err.h"
+#include "store_rig.h"
+
+/* What zk_store_open() makes of what it finds in a directory. */
+
+static void
+setup(void)
+{
+	rig_init();
+	rig_close();
+}
+
+TestSuite(datadir, .init = setup, .fini = rig_fini);
+
+static char *why;
+
+static int
+try_open(const char *dir)
+{
+	const struct zk_store_options options = {
+	    .dir = dir,
+	    .member = "z1",
+	    .map_bytes = (size_t)256 << 20,
+	    .seed = 7,
+	};
+
+	free(why);
+	why = NULL;
+	return zk_store_open(&options, &why, &rig.store);
+}
+
+static void
+tree_path(char *buf, size_t cap)
+{
+	rig_path(buf, cap, ZK_DATADIR_TREE);
+}
+
+static void
+cut_tree(off_t len)
+{
+	char path[128];
+
+	tree_path(path, sizeof(path));
+	cr_assert_eq(truncate(path, len), 0);
+}
+
+static void
+write_tree(off_t off, const void *bytes, size_t len)
+{
+	char path[128];
+	int fd;
+
+	tree_path(path, sizeof(path));
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	cr_assert(fd >= 0);
+	cr_assert_eq(pwrite(fd, bytes, len, off), (ssize_t)len);
+	(void)close(fd);
+}
+
+static off_t
+tree_size(void)
+{
+	char path[128];
+	struct stat st;
+
+	tree_path(path, sizeof(path));
+	return stat(path, &st) == 0 ? st.st_size : -1;
+}
+
+Test(datadir, a_store_is_who_it_was_when_it_comes_back)
+{
+	struct zk_ident ident;
+
+	cr_assert_eq(try_open(rig.dir), 0, "%s", why);
+	ident = *zk_store_ident(rig.store);
+	cr_expect_not(ident.fresh);
+	cr_expect_str_eq(ident.member, "z1");
+	rig_close();
+	cr_assert_eq(try_open(rig.dir), 0, "%s", why);
+	cr_expect_eq(zk_store_ident(rig.store)->node, ident.node);
+}
+
+Test(datadir, only_one_can_have_it_open)
+{
+	struct zk_store *first;
+
+	cr_assert_eq(try_open(rig.dir), 0, "%s", why);
+	first = rig.store;
+	cr_expect_eq(try_open(rig.dir), -EBUSY);
+	cr_expect_not_null(strstr(why, rig.dir));
+	rig.store = first;
+}
+
+Test(datadir, a_directory_with_something_else_in_it_is_left_alone)
+{
+	char path[128];
+	int fd;
+
+	rig_path(path, sizeof(path), "letter.txt");
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	cr_assert(fd >= 0);
+	(void)close(fd);
+	cr_expect_eq(try_open(rig.dir), -ZK_EFOREIGN);
+	cr_expect_not_null(strstr(why, "letter.txt"));
+	(void)unlink(path);
+	cr_expect_eq(try_open(rig.dir), 0);
+}
+
+Test(datadir, a_file_that_is_no_tree_is_left_alone)
+{
+	static uint8_t letters[20000];
+
+	memset(letters, 'x', sizeof(letters));
+	write_tree(0, letters, sizeof(letters));
+	cr_expect_eq(try_open(rig.dir), -ZK_EFOREIGN);
+	cr_expect_not_null(strstr(why, ZK_DATADIR_TREE));
+	cr_expect(tree_size() >= (off_t)sizeof(letters));
+	cut_tree(0);
+	write_tree(0, "hello", 5);
+	cr_expect_eq(try_open(rig.dir), -ZK_ECORRUPT);
+	cr_expect_eq(tree_size(), 5);
+}
+
+/* The two first pages of a used tree are not those of an unused one. */
+Test(datadir, a_tree_that_was_cut_short_is_not_taken_for_a_new_one)
+{
+	static const off_t lens[] = {8192, 8191, 5000, 4096, 200, 100};
+
+	for (size_t i = 0; i < sizeof(lens) / sizeof(lens[0]); i++) {
+		cut_tree(lens[i]);
+		cr_expect(try_open(rig.dir) < 0, "%d bytes", (int)lens[i]);
+		cr_expect_not_null(why);
+		cr_expect_eq(tree_size(), lens[i]);
+	}
+}
+
+/* A crash can leave any part of LMDB's first write, and nothing else. */
+Test(datadir, a_tree_that_was_never_made_is_made)
+{
+	static const uint8_t zeros[8192];
+	static uint8_t metas[8192];
+	char path[128];
+	MDB_env *env;
+	int fd;
+
+	tree_path(path, sizeof(path));
+	cut_tree(0);
+	cr_assert_eq(mdb_env_create(&env), 0);
+	cr_assert_eq(mdb_env_open(env, path, MDB_NOSUBDIR, 0600), 0);
+	mdb_env_close(env);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	cr_assert_eq(read(fd, metas, sizeof(metas)), 8192);
+	(void)close(fd);
+
+	for (int i = 0; i < 5; i++) {
+		cut_tree(0);
+		if (i == 1)
+			write_tree(0, zeros, sizeof(zeros));
+		else if (i == 2)
+			write_tree(0, metas, 4096);
+		else if (i == 3)
+			write_tree(4096, metas + 4096, 4096);
+		else if (i == 4)
+			write_tree(0, metas, 8192);
+		cr_assert_eq(try_open(rig.dir), 0, "%d: %s", i, why);
+		cr_expect(zk_store_ident(rig.store)->fresh);
+		rig_close();
+		cr_assert_eq(try_open(rig.dir), 0, "%d: %s", i, why);
+		cr_expect_not(zk_store_ident(rig.store)->fresh);
+		rig_close();
+	}
+}
+
+Test(datadir, missing_directories_are_made_for_the_owner_only)
+{
+	char deep[128], parent[128], path[160];
+	static const char *const names[] = {ZK_DATADIR_TREE, ZK_DATADIR_LOCK};
+	struct stat st;
+
+	rig_path(parent, sizeof(parent), "lost+found");
+	rig_path(deep, sizeof(deep), "lost+found/zkfs");
+	cr_assert_eq(try_open(deep), 0, "%s", why);
+	cr_assert_eq(stat(deep, &st), 0);
+	cr_expect_eq(st.st_mode & 07777, 0700);
+	rig_close();
+	for (size_t i = 0; i < 2; i++) {
+		(void)snprintf(path, sizeof(path), "%s/%s", deep, names[i]);
+		(void)unlink(path);
+	}
+	(void)rmdir(deep);
+	(void)rmdir(parent);
+}
