@@ -170,8 +170,8 @@ Test(fs, what_changes_elsewhere_is_seen_here)
 	serve_tell("write n HELLO");
 	/* What others change arrives when this host applies it, not before
 	 * the sender goes on: the kernel's copy is dropped after that. */
-	EVENTUALLY(pread(fd, buf, sizeof(buf), 0) == 5 &&
-		   strcmp(buf, "HELLO") == 0);
+	EVENTUALLY(
+	    pread(fd, buf, sizeof(buf), 0) == 5 && strcmp(buf, "HELLO") == 0);
 	serve_tell("remove n");
 	EVENTUALLY(!exists("n"));
 	cr_expect_eq(pread(fd, buf, sizeof(buf), 0), 5, "open files stay");
