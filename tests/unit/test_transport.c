@@ -283,5 +283,6 @@ Test(transport, ipv6_joins_too)
 	rig_open(B);
 	cr_assert_eq(zk_transport_set_peers(B->t, &peer, 1), 0);
 	RIG_AWAIT(B, B->ups == 1);
+	RIG_AWAIT(A, A->ups == 1);
 	cr_expect_eq(strncmp(A->last_up.address, "[::1]:", 6), 0);
 }
