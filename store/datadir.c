@@ -95,7 +95,8 @@ static int
 find_stranger(int dir_fd, char *ret_name, size_t cap, bool *ret_found)
 {
 	static const char *const ours[] = {".", "..", "lost+found",
-	    ZK_DATADIR_TREE, ZK_DATADIR_LOCK, ZK_DATADIR_PID, ZK_DATADIR_SPOOL};
+	    ZK_DATADIR_TREE, ZK_DATADIR_LOCK, ZK_DATADIR_PID, ZK_DATADIR_SPOOL,
+	    ZK_DATADIR_MAKING};
 	struct dirent *entry;
 	int fd;
 	DIR *dir;
@@ -179,7 +180,10 @@ check_head(const char *dir, const uint8_t *head, size_t len, char **ret_why)
 	return 1;
 }
 
-/* 1: a tree to be verified; 0: none yet; or a negative code. */
+/*
+ * 1: a tree to be verified; 0: none yet; or a negative code.  A tree that was
+ * never made looks like one that was emptied, so making one is announced.
+ */
 static int
 check_tree(const char *dir, int dir_fd, char **ret_why)
 {
@@ -196,15 +200,48 @@ check_tree(const char *dir, int dir_fd, char **ret_why)
 		rc = -errno;
 		why(ret_why, "%s/%s: %s", dir, ZK_DATADIR_TREE,
 		    zk_err_text(rc));
-	} else if (is_never_made(head, (size_t)got, &st)) {
+	} else if (!is_never_made(head, (size_t)got, &st)) {
+		rc = check_head(dir, head, (size_t)got, ret_why);
+	} else if (faccessat(dir_fd, ZK_DATADIR_MAKING, F_OK, 0) == 0) {
 		/* LMDB makes only empty files into trees. */
 		rc = ftruncate(fd, 0) == 0 ? 0 : -errno;
 	} else {
-		rc = check_head(dir, head, (size_t)got, ret_why);
+		why(ret_why, "%s/%s: empty, and it was not new: damaged", dir,
+		    ZK_DATADIR_TREE);
+		rc = -ZK_ECORRUPT;
 	}
 	if (fd >= 0)
 		(void)close(fd);
 	return rc;
+}
+
+/* Before the first byte of a tree; see check_tree(). */
+static int
+announce(const char *dir, int dir_fd, char **ret_why)
+{
+	int fd, rc = 0;
+
+	fd = openat(dir_fd, ZK_DATADIR_MAKING, O_WRONLY | O_CREAT | O_CLOEXEC,
+	    0600);
+	if (fd < 0 || fsync(dir_fd) != 0) {
+		rc = -errno;
+		why(ret_why, "%s/%s: %s", dir, ZK_DATADIR_MAKING,
+		    zk_err_text(rc));
+	}
+	if (fd >= 0)
+		(void)close(fd);
+	return rc;
+}
+
+int
+zk_datadir_made(int dir_fd)
+{
+	/* First the tree's own name, then the end of the announcement. */
+	if (fsync(dir_fd) != 0)
+		return -errno;
+	if (unlinkat(dir_fd, ZK_DATADIR_MAKING, 0) != 0)
+		return errno == ENOENT ? 0 : -errno;
+	return fsync(dir_fd) == 0 ? 0 : -errno;
 }
 
 int
@@ -240,6 +277,8 @@ zk_datadir_claim(const char *dir, char **ret_why, int *ret_fd)
 		rc = check_tree(dir, fd, ret_why);
 	if (rc > 0)
 		rc = zk_verify_dir(dir, ret_why);
+	else if (rc == 0)
+		rc = announce(dir, fd, ret_why);
 	if (rc < 0)
 		goto fail;
 	*ret_fd = fd;

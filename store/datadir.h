@@ -13,6 +13,9 @@
 /* Without a name as soon as it is open; a crash in between can leave it. */
 #define ZK_DATADIR_SPOOL "snapshot"
 
+/* There while the tree is made: without it, an empty tree is a damaged one. */
+#define ZK_DATADIR_MAKING "tree.new"
+
 /* The format of the rows, in the identity row.  Other versions are refused. */
 #define ZK_STORE_FORMAT 1u
 
@@ -22,6 +25,12 @@
  * *ret_why as for zk_store_open().
  */
 int zk_datadir_claim(const char *dir, char **ret_why, int *ret_fd);
+
+/*
+ * The tree has been made, or was: it and its name are on disk from now on, and
+ * a tree that looks unmade will be refused.  0 or a negative errno.
+ */
+int zk_datadir_made(int dir_fd);
 
 /* Sets *ret_why (when it is wanted and unset) to a line about dir and rc. */
 void zk_datadir_why(char **ret_why, const char *dir, int rc);

@@ -8,6 +8,7 @@
 
 #include "base/assert.h"
 #include "base/codec.h"
+#include "base/err.h"
 #include "store/dirent.h"
 #include "store/inode.h"
 #include "store/names_impl.h"
@@ -96,6 +97,23 @@ choose_name(struct zk_apply *ap, struct zk_inode *dir)
 	return rc == 0 ? -EEXIST : rc == -ENOENT ? 0 : rc;
 }
 
+/*
+ * An open file owns one ephemeral file at most: its end is found by session
+ * and handle, and a second one would hide the first from it.
+ */
+static int
+check_owner(struct zk_apply *ap)
+{
+	const struct zk_command *cmd = ap->cmd;
+	struct zk_ephemeral eph;
+	int rc;
+
+	if (cmd->handle == 0 || cmd->session == 0)
+		return -EINVAL;
+	rc = zk_ephemeral_get(ap->tx, cmd->session, cmd->handle, &eph);
+	return rc == 0 ? -EINVAL : rc == -ENOENT ? 0 : rc;
+}
+
 /* The new node, as its creator and its directory make it. */
 static void
 init_node(struct zk_apply *ap, const struct zk_inode *dir,
@@ -154,8 +172,7 @@ check_create(const struct zk_command *cmd)
 	if (type == S_IFLNK &&
 	    (cmd->data_len == 0 || cmd->data_len > ZK_SYMLINK_MAX))
 		return cmd->data_len == 0 ? -ENOENT : -ENAMETOOLONG;
-	if ((cmd->flags & ZK_F_EPHEMERAL) &&
-	    (type != S_IFREG || cmd->handle == 0 || cmd->session == 0))
+	if ((cmd->flags & ZK_F_EPHEMERAL) && type != S_IFREG)
 		return -EINVAL;
 	return 0;
 }
@@ -170,6 +187,8 @@ zk_names_create(struct zk_apply *ap)
 	int rc;
 
 	rc = check_create(ap->cmd);
+	if (rc == 0 && (ap->cmd->flags & ZK_F_EPHEMERAL))
+		rc = check_owner(ap);
 	if (rc == 0)
 		rc = zk_names_load_dir(ap, ap->cmd->ino, &dir);
 	if (rc == 0)
@@ -358,10 +377,14 @@ zk_names_remove_ephemeral(struct zk_apply *ap, const struct zk_ephemeral *eph)
 	if (rc == 0)
 		rc = zk_dirent_get(ap->tx, eph->parent, eph->name,
 		    eph->name_len, &ref);
-	if (rc < 0)
-		return rc;
-	ZK_ASSERT(ref.ino == eph->ino);
-	return remove_name(ap, &dir, eph->name, eph->name_len, &ref);
+	if (rc == 0 && ref.ino == eph->ino)
+		rc = remove_name(ap, &dir, eph->name, eph->name_len, &ref);
+	else if (rc == 0)
+		rc = -ENOENT;
+	/* What a row says is there is there: or else the tree is damaged. */
+	if (rc == -ENOENT)
+		rc = ap->tx->fatal = -ZK_ECORRUPT;
+	return rc;
 }
 
 /* The name of a file that has one, in the directory it was put into last. */
@@ -401,14 +424,15 @@ zk_names_ephemeral(struct zk_apply *ap)
 	struct zk_inode node;
 	int rc;
 
-	if (cmd->handle == 0 || cmd->session == 0)
-		return -EINVAL;
 	rc = zk_inode_get(ap->tx, cmd->ino, &node);
 	if (rc < 0)
 		return rc;
-	if (node.attr.session == cmd->session &&
+	if (cmd->session != 0 && node.attr.session == cmd->session &&
 	    node.attr.handle == cmd->handle)
 		return 0; /* it is already */
+	rc = check_owner(ap);
+	if (rc < 0)
+		return rc;
 	if (!S_ISREG(node.attr.mode) || node.attr.nlink != 1 ||
 	    node.attr.session != 0)
 		return -EPERM;

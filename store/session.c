@@ -12,8 +12,8 @@
 
 /*
  * SESSION row: key id; value: incarnation u64, acked u64, timeout u32,
- * opened i64 u32, then the member's name.  EPHEMERAL row: key session, handle; value: ino u64,
- * parent u64, then the name.
+ * opened i64 u32, then the member's name.  EPHEMERAL row: key session, handle;
+ * value: ino u64, parent u64, then the name.
  */
 
 static int

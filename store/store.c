@@ -370,8 +370,8 @@ zk_store_open(const struct zk_store_options *options, char **ret_why,
 	rc = env_open(store, options);
 	if (rc == 0)
 		rc = store_load(store, options);
-	if (rc == 0 && store->ident.fresh && fsync(store->dir_fd) != 0)
-		rc = -errno;
+	if (rc == 0)
+		rc = zk_datadir_made(store->dir_fd);
 	if (rc < 0) {
 		zk_datadir_why(ret_why, options->dir, rc);
 		goto fail;

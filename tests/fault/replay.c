@@ -77,13 +77,29 @@ file_copy(const struct file *from)
 	return to;
 }
 
+/* While the store is made for the first time, a note beside it says so. */
 static void
-file_save(const struct file *file, const char *dir)
+note_making(const char *dir)
+{
+	char path[4096];
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "%s/%s", dir, ZK_DATADIR_MAKING);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0)
+		abort();
+	(void)close(fd);
+}
+
+static void
+file_save(const struct file *file, const char *dir, bool making)
 {
 	char path[4096];
 	int fd;
 
 	scratch_clear(dir);
+	if (making)
+		note_making(dir);
 	if (file->size == 0)
 		return;
 	(void)snprintf(path, sizeof(path), "%s/%s", dir, ZK_DATADIR_TREE);
@@ -142,7 +158,7 @@ check_image(struct replay *r, const struct file *file, const char *label)
 	struct zk_store *store = NULL;
 
 	r->images++;
-	file_save(file, r->dir);
+	file_save(file, r->dir, r->acked < STAGE_MADE);
 	if (workload_open(r->dir, &store) < 0) {
 		fail(r, label, "does not open");
 		return;

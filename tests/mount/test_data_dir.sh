@@ -65,6 +65,11 @@ refused "$WORK/copy" "$WORK/copy" "no header"
 damaged
 truncate -s $((40 * 4096)) "$damaged_store"
 refused "$WORK/copy" "$WORK/copy" "cut short"
+for size in 8192 4095 1 0; do
+	damaged
+	truncate -s "$size" "$damaged_store"
+	refused "$WORK/copy" "$WORK/copy/tree.mdb" "cut to $size bytes"
+done
 
 # A page of noise: either nobody needs it, and then all values are right; or
 # it is refused; or it is found later, and then no wrong value is ever given.

@@ -64,9 +64,9 @@ rig_answer(void *arg, uint64_t session, uint64_t number,
 	}
 }
 
-/* Applies cmd as number `number` of its session; returns the outcome's rc. */
+/* Applies cmd as number `number` of its session; what zk_apply() returns. */
 static int
-rig_apply_as(struct zk_command *cmd, uint64_t number)
+rig_enter(struct zk_command *cmd, uint64_t number)
 {
 	static uint8_t buf[ZK_COMMAND_MAX];
 	const struct zk_apply_sink sink = {
@@ -88,8 +88,14 @@ rig_apply_as(struct zk_command *cmd, uint64_t number)
 	memset(&rig.out, 0, sizeof(rig.out));
 	cr_assert_eq(
 	    zk_command_encode(cmd, buf, sizeof(buf), &entry.payload_len), 0);
-	cr_assert_eq(zk_apply(rig.tx, &entry, &sink), 0, "fatal %d",
-	    rig.tx->fatal);
+	return zk_apply(rig.tx, &entry, &sink);
+}
+
+/* As rig_enter(), which must succeed; returns the outcome's rc. */
+static int
+rig_apply_as(struct zk_command *cmd, uint64_t number)
+{
+	cr_assert_eq(rig_enter(cmd, number), 0, "fatal %d", rig.tx->fatal);
 	return rig.out.rc;
 }
 
@@ -159,7 +165,8 @@ rig_verify(void)
 static void
 rig_teardown(void)
 {
-	static const char *const files[] = {"tree.mdb", "tree.mdb-lock"};
+	static const char *const files[] = {"tree.mdb", "tree.mdb-lock",
+	    "tree.new"};
 	char path[128];
 
 	cr_expect_eq(zk_store_commit(rig.tx), 0);

@@ -2,7 +2,9 @@
 
 #include <linux/fs.h>
 
+#include "base/err.h"
 #include "base/hash.h"
+#include "store/dirent.h"
 
 #define ROOT      ZK_INO_ROOT
 #define FILE_MODE (S_IFREG | 0644)
@@ -138,6 +140,69 @@ RIG_TEST(apply, closing_removes_the_ephemeral_under_its_present_name)
 	                 .handle = 5,
 	             }),
 	    0);
+}
+
+static int
+make_ephemeral(const char *name, uint64_t handle)
+{
+	return rig_apply((struct zk_command){
+	    .op = ZK_OP_CREATE,
+	    .flags = ZK_F_EPHEMERAL,
+	    .ino = ROOT,
+	    .name = name,
+	    .name_len = strlen(name),
+	    .mode = FILE_MODE,
+	    .handle = handle,
+	});
+}
+
+RIG_TEST(apply, an_open_file_owns_one_ephemeral_and_no_more)
+{
+	cr_assert_eq(make_ephemeral("first", 9), 0);
+	cr_expect_eq(make_ephemeral("second", 9), -EINVAL);
+	cr_expect_eq(ino_of(ROOT, "second"), 0);
+	cr_assert_eq(make(ROOT, "plain", FILE_MODE), 0);
+	const uint64_t plain = rig.out.attr.ino;
+	struct zk_command tie = {
+	    .op = ZK_OP_EPHEMERAL,
+	    .ino = plain,
+	    .handle = 9,
+	};
+	cr_expect_eq(rig_apply(tie), -EINVAL);
+	cr_expect_eq(attr_of(plain).session, 0);
+	/* The first one still ends with its owner, and alone. */
+	cr_assert_eq(rig_apply((struct zk_command){
+	                 .op = ZK_OP_RELEASE,
+	                 .ino = plain,
+	                 .handle = 9,
+	             }),
+	    0);
+	cr_expect_eq(ino_of(ROOT, "first"), 0);
+	cr_expect_eq(ino_of(ROOT, "plain"), plain);
+	/* What was unlinked is owned no more. */
+	cr_assert_eq(make_ephemeral("third", 10), 0);
+	cr_assert_eq(remove_at(ROOT, "third", false), 0);
+	cr_expect_eq(make_ephemeral("fourth", 10), 0);
+	/* Asked for again it is what it is. */
+	tie.handle = 11;
+	cr_expect_eq(rig_apply(tie), 0);
+	cr_expect_eq(rig_apply(tie), 0);
+}
+
+/* Not RIG_TEST: the tree is damaged, on purpose. */
+Test(apply, an_ephemeral_without_its_name_stops_the_member)
+{
+	struct zk_command end = {
+	    .op = ZK_OP_SESSION_END,
+	    .ino = rig.session,
+	    .session = rig.session,
+	};
+
+	cr_assert_eq(make_ephemeral("e", 9), 0);
+	cr_assert_eq(zk_dirent_delete(rig.tx, ROOT, "e", 1), 0);
+	cr_expect_eq(rig_enter(&end, 5000), -ZK_ECORRUPT,
+	    "it is not the end of the session's rows");
+	cr_expect_eq(rig.tx->fatal, -ZK_ECORRUPT);
 }
 
 RIG_TEST(apply, the_owner_of_an_unlinked_ephemeral_is_fenced)

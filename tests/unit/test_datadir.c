@@ -128,7 +128,7 @@ Test(datadir, a_file_that_is_no_tree_is_left_alone)
 /* The two first pages of a used tree are not those of an unused one. */
 Test(datadir, a_tree_that_was_cut_short_is_not_taken_for_a_new_one)
 {
-	static const off_t lens[] = {8192, 8191, 5000, 4096, 200, 100};
+	static const off_t lens[] = {8192, 8191, 5000, 4096, 200, 100, 1, 0};
 
 	for (size_t i = 0; i < sizeof(lens) / sizeof(lens[0]); i++) {
 		cut_tree(lens[i]);
@@ -138,8 +138,11 @@ Test(datadir, a_tree_that_was_cut_short_is_not_taken_for_a_new_one)
 	}
 }
 
-/* A crash can leave any part of LMDB's first write, and nothing else. */
-Test(datadir, a_tree_that_was_never_made_is_made)
+#define UNMADE_KINDS 5
+
+/* What a crash can leave of LMDB's first write, and nothing else. */
+static void
+leave_unmade(int kind)
 {
 	static const uint8_t zeros[8192];
 	static uint8_t metas[8192];
@@ -155,19 +158,45 @@ Test(datadir, a_tree_that_was_never_made_is_made)
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	cr_assert_eq(read(fd, metas, sizeof(metas)), 8192);
 	(void)close(fd);
+	cut_tree(0);
+	if (kind == 1)
+		write_tree(0, zeros, sizeof(zeros));
+	else if (kind == 2)
+		write_tree(0, metas, 4096);
+	else if (kind == 3)
+		write_tree(4096, metas + 4096, 4096);
+	else if (kind == 4)
+		write_tree(0, metas, 8192);
+}
 
-	for (int i = 0; i < 5; i++) {
-		cut_tree(0);
-		if (i == 1)
-			write_tree(0, zeros, sizeof(zeros));
-		else if (i == 2)
-			write_tree(0, metas, 4096);
-		else if (i == 3)
-			write_tree(4096, metas + 4096, 4096);
-		else if (i == 4)
-			write_tree(0, metas, 8192);
+/* A file that was emptied looks the same, but nobody was about to make it. */
+Test(datadir, a_tree_that_was_emptied_is_not_taken_for_a_new_one)
+{
+	for (int i = 0; i < UNMADE_KINDS; i++) {
+		leave_unmade(i);
+		const off_t len = tree_size();
+
+		cr_expect(try_open(rig.dir) < 0, "%d", i);
+		cr_expect_not_null(why);
+		cr_expect_not_null(strstr(why, ZK_DATADIR_TREE), "%s", why);
+		cr_expect_eq(tree_size(), len);
+	}
+}
+
+Test(datadir, a_tree_that_was_never_made_is_made)
+{
+	char path[128];
+	int fd;
+
+	for (int i = 0; i < UNMADE_KINDS; i++) {
+		leave_unmade(i);
+		rig_path(path, sizeof(path), ZK_DATADIR_MAKING);
+		fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+		cr_assert(fd >= 0);
+		(void)close(fd);
 		cr_assert_eq(try_open(rig.dir), 0, "%d: %s", i, why);
 		cr_expect(zk_store_ident(rig.store)->fresh);
+		cr_expect(access(path, F_OK) != 0, "it is made now");
 		rig_close();
 		cr_assert_eq(try_open(rig.dir), 0, "%d: %s", i, why);
 		cr_expect_not(zk_store_ident(rig.store)->fresh);
