@@ -132,6 +132,24 @@ zk_member_peer(struct zk_member *m, uint64_t peer, bool up)
 		zk_member_requeue(m);
 }
 
+int
+zk_member_barrier(struct zk_member *m, uint64_t ctx)
+{
+	return zk_replica_barrier(m->replica, ctx);
+}
+
+int
+zk_member_change(struct zk_member *m, enum zk_conf_op op, uint64_t peer)
+{
+	return zk_replica_change(m->replica, op, peer);
+}
+
+int
+zk_member_transfer(struct zk_member *m, uint64_t to)
+{
+	return zk_replica_transfer(m->replica, to);
+}
+
 static uint32_t
 wait_ms(const struct zk_member *m, bool more)
 {

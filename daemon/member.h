@@ -47,6 +47,8 @@ struct zk_member_sink {
 	 * before the turn's changes.  NULL: nothing is kept.
 	 */
 	void (*replaced)(void *arg);
+	/* Of zk_member_barrier().  NULL: nobody asks. */
+	void (*barrier)(void *arg, uint64_t ctx, bool reached);
 };
 
 struct zk_member_options {
@@ -85,6 +87,12 @@ int zk_member_receive(struct zk_member *member, uint64_t from,
 
 /* The connection to a member is up, or lost. */
 void zk_member_peer(struct zk_member *member, uint64_t peer, bool up);
+
+/* In a turn: as of zk_replica_barrier(), _change() and _transfer(). */
+int zk_member_barrier(struct zk_member *member, uint64_t ctx);
+int zk_member_change(struct zk_member *member, enum zk_conf_op op,
+    uint64_t peer);
+int zk_member_transfer(struct zk_member *member, uint64_t to);
 
 /*
  * End the turn; codes as of zk_replica_end().  *ret_wait_ms: have the next

@@ -402,9 +402,10 @@ on_send(void *arg, uint64_t to, bool bulk, const void *bytes, size_t len)
 static void
 on_barrier(void *arg, uint64_t ctx, bool reached)
 {
-	(void)arg;
-	(void)ctx;
-	(void)reached;
+	const struct zk_member *m = arg;
+
+	if (m->options.sink.barrier != NULL)
+		m->options.sink.barrier(m->options.sink.arg, ctx, reached);
 }
 
 struct zk_replica_sink

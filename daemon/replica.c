@@ -250,6 +250,26 @@ zk_replica_peer_lost(struct zk_replica *r, uint64_t peer)
 	return zk_replica_step(r, &event);
 }
 
+int
+zk_replica_change(struct zk_replica *r, enum zk_conf_op op, uint64_t peer)
+{
+	const struct zk_event event = {
+	    .type = ZK_EV_CONF,
+	    .conf_op = op,
+	    .peer = peer,
+	};
+
+	return zk_replica_step(r, &event);
+}
+
+int
+zk_replica_transfer(struct zk_replica *r, uint64_t to)
+{
+	const struct zk_event event = {.type = ZK_EV_TRANSFER, .peer = to};
+
+	return zk_replica_step(r, &event);
+}
+
 /* --- the end of a turn ---------------------------------------------------- */
 
 static int

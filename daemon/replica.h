@@ -90,6 +90,13 @@ int zk_replica_propose(struct zk_replica *replica,
     const struct zk_bytes *commands, size_t count);
 int zk_replica_barrier(struct zk_replica *replica, uint64_t ctx);
 int zk_replica_peer_lost(struct zk_replica *replica, uint64_t peer);
+/*
+ * Change the members, or hand leadership over: to the member `to`, or 0: to
+ * who is furthest.  Codes as of ZK_EV_CONF and ZK_EV_TRANSFER.
+ */
+int zk_replica_change(struct zk_replica *replica, enum zk_conf_op op,
+    uint64_t peer);
+int zk_replica_transfer(struct zk_replica *replica, uint64_t to);
 
 /*
  * End the turn.  0; -ENOSPC: the disk is full and the turn has not happened;
