@@ -23,6 +23,14 @@ reserve(void **array, size_t *cap, size_t need, size_t size)
 	return 0;
 }
 
+static void
+keep_name(struct zk_news *news, const char *name, size_t name_len)
+{
+	if (name_len > 0)
+		memcpy(news->names + news->names_len, name, name_len);
+	news->names_len += name_len;
+}
+
 int
 zk_news_add(struct zk_news *news, const struct zk_change *change)
 {
@@ -34,15 +42,14 @@ zk_news_add(struct zk_news *news, const struct zk_change *change)
 	news->changes = changes;
 	if (rc == 0)
 		rc = reserve(&names, &news->names_cap,
-		    news->names_len + change->name_len + 1, 1);
+		    news->names_len + change->name_len + change->name2_len + 1,
+		    1);
 	news->names = names;
 	if (rc < 0)
 		return rc;
 	news->changes[news->count++] = *change;
-	if (change->name_len > 0)
-		memcpy(news->names + news->names_len, change->name,
-		    change->name_len);
-	news->names_len += change->name_len;
+	keep_name(news, change->name, change->name_len);
+	keep_name(news, change->name2, change->name2_len);
 	return 0;
 }
 
@@ -57,6 +64,8 @@ zk_news_tell(struct zk_news *news,
 
 		change.name = change.name_len > 0 ? name : NULL;
 		name += change.name_len;
+		change.name2 = change.name2_len > 0 ? name : NULL;
+		name += change.name2_len;
 		fn(arg, &change);
 	}
 	zk_news_drop(news);

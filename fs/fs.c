@@ -249,51 +249,78 @@ zk_fs_close(struct zk_fs *fs)
 	zk_fs_unref(fs);
 }
 
-void
-zk_fs_changed(struct zk_fs *fs, const struct zk_change *change)
+/* ino lost its last name, and is kept until it is reaped. */
+static void
+orphaned(struct zk_fs *fs, uint64_t ino, bool known)
 {
 	struct zk_inode *inode;
-	bool reap = false;
+	bool reap;
 
-	(void)atomic_fetch_add(&fs->changes, 1);
-	switch (change->kind) {
-	case ZK_CHANGE_ENTRY:
-		if (change->known)
-			return;
+	(void)pthread_mutex_lock(&fs->inodes.lock);
+	inode = zk_inodes_find(&fs->inodes, ino);
+	reap = inode == NULL ||
+	    (inode->nlookup == 0 && inode->opens == 0 &&
+	        inode->releasing == 0 && inode->unlocking == 0);
+	if (!reap)
+		inode->orphan = true;
+	(void)pthread_mutex_unlock(&fs->inodes.lock);
+	if (reap)
+		zk_calls_reap(fs, ino);
+	else if (!known)
+		zk_notify_inode(fs, ino, false);
+}
+
+/* Who is asked often for what changes often is opened for direct reads. */
+static void
+replaced(struct zk_fs *fs, uint64_t ino)
+{
+	struct zk_inode *inode;
+
+	(void)pthread_mutex_lock(&fs->inodes.lock);
+	inode = zk_inodes_find(&fs->inodes, ino);
+	if (inode != NULL) {
+		inode->replaced_before_ms = inode->replaced_ms;
+		inode->replaced_ms = zk_now_ms();
+	}
+	(void)pthread_mutex_unlock(&fs->inodes.lock);
+}
+
+/* What the kernel has cached and does not know to be out of date. */
+static void
+invalidate(struct zk_fs *fs, const struct zk_change *change)
+{
+	const bool data = change->kind == ZK_CHANGE_MODIFY;
+
+	if (change->kind == ZK_CHANGE_CREATE ||
+	    change->kind == ZK_CHANGE_DELETE ||
+	    change->kind == ZK_CHANGE_RENAME) {
 		zk_notify_name(fs, change->parent, change->name,
 		    change->name_len);
 		zk_notify_inode(fs, change->parent, false);
-		return;
-	case ZK_CHANGE_DATA:
-		(void)pthread_mutex_lock(&fs->inodes.lock);
-		inode = zk_inodes_find(&fs->inodes, change->ino);
-		if (inode != NULL && change->replaces) {
-			inode->replaced_before_ms = inode->replaced_ms;
-			inode->replaced_ms = zk_now_ms();
-		}
-		(void)pthread_mutex_unlock(&fs->inodes.lock);
-		if (!change->known)
-			zk_notify_inode(fs, change->ino, true);
-		return;
-	case ZK_CHANGE_ATTR:
-		if (!change->known)
-			zk_notify_inode(fs, change->ino, false);
-		return;
-	case ZK_CHANGE_ORPHAN:
-		(void)pthread_mutex_lock(&fs->inodes.lock);
-		inode = zk_inodes_find(&fs->inodes, change->ino);
-		reap = inode == NULL ||
-		    (inode->nlookup == 0 && inode->opens == 0 &&
-		        inode->releasing == 0 && inode->unlocking == 0);
-		if (!reap)
-			inode->orphan = true;
-		(void)pthread_mutex_unlock(&fs->inodes.lock);
-		if (reap)
-			zk_calls_reap(fs, change->ino);
-		else if (!change->known)
-			zk_notify_inode(fs, change->ino, false);
-		return;
 	}
+	if (change->kind == ZK_CHANGE_RENAME) {
+		zk_notify_name(fs, change->parent2, change->name2,
+		    change->name2_len);
+		zk_notify_inode(fs, change->parent2, false);
+	}
+	zk_notify_inode(fs, change->ino, data);
+	if (change->ino2 != 0)
+		zk_notify_inode(fs, change->ino2, false);
+}
+
+void
+zk_fs_changed(struct zk_fs *fs, const struct zk_change *change)
+{
+	(void)atomic_fetch_add(&fs->changes, 1);
+	if (change->kind == ZK_CHANGE_MODIFY && change->replaces)
+		replaced(fs, change->ino);
+	if (!change->known)
+		invalidate(fs, change);
+	if (change->orphan)
+		orphaned(fs,
+		    change->kind == ZK_CHANGE_RENAME ? change->ino2
+		                                     : change->ino,
+		    change->known);
 }
 
 uint64_t

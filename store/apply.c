@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/assert.h"
 #include "base/err.h"
@@ -17,21 +18,29 @@
 #define ANSWERS_LOT 64u
 
 void
-zk_apply_changed(struct zk_apply *ap, enum zk_change_kind kind, uint64_t parent,
-    const char *name, size_t name_len, uint64_t ino)
+zk_apply_changed(struct zk_apply *ap, struct zk_change *change)
 {
-	const struct zk_change change = {
+	change->rev = ap->index;
+	change->sub = ap->sub++;
+	change->time = ap->now;
+	change->session = ap->cmd->session;
+	change->known = !ap->quiet;
+	ap->sink->change(ap->sink->arg, change);
+}
+
+void
+zk_apply_touched(struct zk_apply *ap, enum zk_change_kind kind,
+    const struct zk_attr *attr)
+{
+	struct zk_change change = {
 	    .kind = kind,
-	    .parent = parent,
-	    .name = name,
-	    .name_len = name_len,
-	    .ino = ino,
-	    .session = ap->cmd->session,
-	    .known = !ap->quiet,
-	    .replaces = ap->replaces,
+	    .ino = attr->ino,
+	    .type = attr->mode & S_IFMT,
+	    .nlink = attr->nlink,
+	    .replaces = kind == ZK_CHANGE_MODIFY && ap->replaces,
 	};
 
-	ap->sink->change(ap->sink->arg, &change);
+	zk_apply_changed(ap, &change);
 }
 
 /* 0 names no node: no part of the tree ever has to ask for it. */

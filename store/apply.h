@@ -43,6 +43,7 @@ struct zk_apply {
 	bool pending;  /* a lock waits: it will be answered by a later entry */
 	bool quiet;    /* changes are side effects that no kernel knows */
 	bool replaces; /* the content is replaced as a whole */
+	uint32_t sub;  /* changes told so far */
 };
 
 /*
@@ -53,8 +54,13 @@ struct zk_apply {
 int zk_apply(struct zk_tx *tx, const struct zk_entry *entry,
     const struct zk_apply_sink *sink);
 
-/* For the parts of store/: report a change through the sink. */
-void zk_apply_changed(struct zk_apply *ap, enum zk_change_kind kind,
-    uint64_t parent, const char *name, size_t name_len, uint64_t ino);
+/*
+ * For the parts of store/: report a change through the sink.  What is the
+ * same for all changes of an entry (rev, time, session, ...) is filled in.
+ */
+void zk_apply_changed(struct zk_apply *ap, struct zk_change *change);
+/* MODIFY or ATTRIB of a node whose attributes these now are. */
+void zk_apply_touched(struct zk_apply *ap, enum zk_change_kind kind,
+    const struct zk_attr *attr);
 
 #endif

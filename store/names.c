@@ -177,6 +177,23 @@ check_create(const struct zk_command *cmd)
 	return 0;
 }
 
+static void
+tell_created(struct zk_apply *ap, const struct zk_attr *attr, uint64_t parent,
+    const char *name, size_t name_len)
+{
+	struct zk_change change = {
+	    .kind = ZK_CHANGE_CREATE,
+	    .ino = attr->ino,
+	    .type = attr->mode & S_IFMT,
+	    .nlink = attr->nlink,
+	    .parent = parent,
+	    .name = name,
+	    .name_len = name_len,
+	};
+
+	zk_apply_changed(ap, &change);
+}
+
 int
 zk_names_create(struct zk_apply *ap)
 {
@@ -224,8 +241,7 @@ zk_names_create(struct zk_apply *ap)
 		    &eph);
 	}
 	out->attr = node.attr;
-	zk_apply_changed(ap, ZK_CHANGE_ENTRY, dir.attr.ino, out->name,
-	    out->name_len, node.attr.ino);
+	tell_created(ap, &node.attr, dir.attr.ino, out->name, out->name_len);
 	/* Only a name that was chosen here is news to the caller. */
 	if (!wants_sequence(ap->cmd))
 		out->name_len = 0;
@@ -270,15 +286,14 @@ zk_names_link(struct zk_apply *ap)
 	if (rc == 0)
 		rc = zk_inode_put(ap->tx, &dir);
 	ap->outcome->attr = node.attr;
-	zk_apply_changed(ap, ZK_CHANGE_ENTRY, cmd->ino, cmd->name,
-	    cmd->name_len, node.attr.ino);
-	zk_apply_changed(ap, ZK_CHANGE_ATTR, 0, NULL, 0, node.attr.ino);
+	tell_created(ap, &node.attr, cmd->ino, cmd->name, cmd->name_len);
 	return rc;
 }
 
 /* A node has lost a name that was taken out of its directory already. */
 int
-zk_names_drop_link(struct zk_apply *ap, uint64_t ino)
+zk_names_drop_link(struct zk_apply *ap, uint64_t ino, uint32_t *ret_nlink,
+    bool *ret_orphan)
 {
 	struct zk_inode node;
 	int rc;
@@ -299,11 +314,9 @@ zk_names_drop_link(struct zk_apply *ap, uint64_t ino)
 	if (rc < 0)
 		return rc;
 	ap->outcome->attr = node.attr;
-	if (node.attr.nlink > 0) {
-		zk_apply_changed(ap, ZK_CHANGE_ATTR, 0, NULL, 0, ino);
-		return 0;
-	}
-	return zk_orphan_add(ap, &node);
+	*ret_nlink = node.attr.nlink;
+	*ret_orphan = false;
+	return node.attr.nlink > 0 ? 0 : zk_orphan_add(ap, &node, ret_orphan);
 }
 
 /* Take name out of dir, which is put, and drop the node's link. */
@@ -311,6 +324,14 @@ static int
 remove_name(struct zk_apply *ap, struct zk_inode *dir, const char *name,
     size_t name_len, const struct zk_entry_ref *ref)
 {
+	struct zk_change change = {
+	    .kind = ZK_CHANGE_DELETE,
+	    .parent = dir->attr.ino,
+	    .name = name,
+	    .name_len = name_len,
+	    .ino = ref->ino,
+	    .type = ref->type,
+	};
 	int rc;
 
 	rc = zk_dirent_delete(ap->tx, dir->attr.ino, name, name_len);
@@ -322,8 +343,9 @@ remove_name(struct zk_apply *ap, struct zk_inode *dir, const char *name,
 	rc = zk_inode_put(ap->tx, dir);
 	if (rc < 0)
 		return rc;
-	zk_apply_changed(ap, ZK_CHANGE_ENTRY, dir->attr.ino, name, name_len, 0);
-	return zk_names_drop_link(ap, ref->ino);
+	rc = zk_names_drop_link(ap, ref->ino, &change.nlink, &change.orphan);
+	zk_apply_changed(ap, &change);
+	return rc;
 }
 
 static int
@@ -448,6 +470,6 @@ zk_names_ephemeral(struct zk_apply *ap)
 	if (rc == 0)
 		rc = zk_ephemeral_put(ap->tx, cmd->session, cmd->handle, &eph);
 	ap->outcome->attr = node.attr;
-	zk_apply_changed(ap, ZK_CHANGE_ATTR, 0, NULL, 0, cmd->ino);
+	zk_apply_touched(ap, ZK_CHANGE_ATTRIB, &node.attr);
 	return rc;
 }

@@ -16,7 +16,11 @@ int zk_names_load_dir(struct zk_apply *ap, uint64_t ino,
 /* Its entries have changed; the caller puts it. */
 void zk_names_touch_dir(struct zk_apply *ap, struct zk_inode *dir);
 
-/* A node has lost a name that was taken out of its directory already. */
-int zk_names_drop_link(struct zk_apply *ap, uint64_t ino);
+/*
+ * A node has lost a name that was taken out of its directory already.
+ * *ret_nlink: the names it has left; *ret_orphan: none, and it is held.
+ */
+int zk_names_drop_link(struct zk_apply *ap, uint64_t ino, uint32_t *ret_nlink,
+    bool *ret_orphan);
 
 #endif

@@ -76,7 +76,7 @@ check_rename(struct zk_apply *ap, const struct end *from, const struct end *to)
 /* The node behind ref now has the name at `to`, and only that one there. */
 static int
 settle(struct zk_apply *ap, const struct zk_entry_ref *ref,
-    const struct end *to)
+    const struct end *to, uint32_t *ret_nlink)
 {
 	struct zk_inode node = {0};
 	int rc;
@@ -102,15 +102,13 @@ settle(struct zk_apply *ap, const struct zk_entry_ref *ref,
 		if (rc < 0)
 			return rc;
 	}
-	rc = zk_inode_put(ap->tx, &node);
-	zk_apply_changed(ap, ZK_CHANGE_ENTRY, to->dir->attr.ino, to->name,
-	    to->name_len, ref->ino);
-	zk_apply_changed(ap, ZK_CHANGE_ATTR, 0, NULL, 0, ref->ino);
-	return rc;
+	*ret_nlink = node.attr.nlink;
+	return zk_inode_put(ap->tx, &node);
 }
 
 static int
-exchange(struct zk_apply *ap, struct end *from, struct end *to)
+exchange(struct zk_apply *ap, struct end *from, struct end *to,
+    struct zk_change *change)
 {
 	const bool from_is_dir = S_ISDIR(from->ref.type);
 	const bool to_is_dir = S_ISDIR(to->ref.type);
@@ -123,14 +121,15 @@ exchange(struct zk_apply *ap, struct end *from, struct end *to)
 		from->dir->attr.nlink++;
 		to->dir->attr.nlink--;
 	}
-	rc = settle(ap, &from->ref, to);
+	rc = settle(ap, &from->ref, to, &change->nlink);
 	if (rc == 0)
-		rc = settle(ap, &to->ref, from);
+		rc = settle(ap, &to->ref, from, &change->nlink2);
 	return rc;
 }
 
 static int
-move(struct zk_apply *ap, struct end *from, struct end *to)
+move(struct zk_apply *ap, struct end *from, struct end *to,
+    struct zk_change *change)
 {
 	int rc = 0;
 
@@ -140,12 +139,13 @@ move(struct zk_apply *ap, struct end *from, struct end *to)
 		if (rc == 0 && S_ISDIR(to->ref.type))
 			to->dir->attr.nlink--;
 		if (rc == 0)
-			rc = zk_names_drop_link(ap, to->ref.ino);
+			rc = zk_names_drop_link(ap, to->ref.ino,
+			    &change->nlink2, &change->orphan);
 		if (rc < 0)
 			return rc;
 	}
 	/* Add before removing: a full directory refuses while that is easy. */
-	rc = settle(ap, &from->ref, to);
+	rc = settle(ap, &from->ref, to, &change->nlink);
 	if (rc == 0)
 		rc = zk_dirent_delete(ap->tx, from->dir->attr.ino, from->name,
 		    from->name_len);
@@ -155,14 +155,26 @@ move(struct zk_apply *ap, struct end *from, struct end *to)
 		from->dir->attr.nlink--;
 		to->dir->attr.nlink++;
 	}
-	zk_apply_changed(ap, ZK_CHANGE_ENTRY, from->dir->attr.ino, from->name,
-	    from->name_len, 0);
 	return 0;
 }
 
 static int
 rename_between(struct zk_apply *ap, struct end *from, struct end *to)
 {
+	struct zk_change change = {
+	    .kind = ZK_CHANGE_RENAME,
+	    .ino = from->ref.ino,
+	    .type = from->ref.type,
+	    .parent = from->dir->attr.ino,
+	    .name = from->name,
+	    .name_len = from->name_len,
+	    .parent2 = to->dir->attr.ino,
+	    .name2 = to->name,
+	    .name2_len = to->name_len,
+	    .ino2 = to->ref.ino,
+	    .type2 = to->ref.type,
+	    .exchange = ap->cmd->mode == RENAME_EXCHANGE,
+	};
 	int rc;
 
 	rc = check_rename(ap, from, to);
@@ -174,12 +186,14 @@ rename_between(struct zk_apply *ap, struct end *from, struct end *to)
 	zk_names_touch_dir(ap, from->dir);
 	if (to->dir != from->dir)
 		zk_names_touch_dir(ap, to->dir);
-	rc = ap->cmd->mode == RENAME_EXCHANGE ? exchange(ap, from, to)
-	                                      : move(ap, from, to);
+	rc = change.exchange ? exchange(ap, from, to, &change)
+	                     : move(ap, from, to, &change);
 	if (rc == 0)
 		rc = zk_inode_put(ap->tx, from->dir);
 	if (rc == 0 && to->dir != from->dir)
 		rc = zk_inode_put(ap->tx, to->dir);
+	if (rc == 0)
+		zk_apply_changed(ap, &change);
 	return rc;
 }
 

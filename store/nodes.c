@@ -77,7 +77,7 @@ content_changed(struct zk_apply *ap, struct zk_inode *node)
 	if (rc == 0)
 		rc = zk_inode_put(ap->tx, node);
 	ap->outcome->attr = node->attr;
-	zk_apply_changed(ap, ZK_CHANGE_DATA, 0, NULL, 0, node->attr.ino);
+	zk_apply_touched(ap, ZK_CHANGE_MODIFY, &node->attr);
 	return rc;
 }
 
@@ -216,8 +216,8 @@ zk_nodes_setattr(struct zk_apply *ap)
 	set_times(ap, &node.attr);
 	node.attr.ctime = ap->now;
 	ap->outcome->attr = node.attr;
-	zk_apply_changed(ap, sized ? ZK_CHANGE_DATA : ZK_CHANGE_ATTR, 0, NULL,
-	    0, node.attr.ino);
+	zk_apply_touched(ap, sized ? ZK_CHANGE_MODIFY : ZK_CHANGE_ATTRIB,
+	    &node.attr);
 	return zk_inode_put(ap->tx, &node);
 }
 
@@ -282,7 +282,7 @@ xattr_changed(struct zk_apply *ap, struct zk_inode *node)
 {
 	node->attr.ctime = ap->now;
 	ap->outcome->attr = node->attr;
-	zk_apply_changed(ap, ZK_CHANGE_ATTR, 0, NULL, 0, node->attr.ino);
+	zk_apply_touched(ap, ZK_CHANGE_ATTRIB, &node->attr);
 	return zk_inode_put(ap->tx, node);
 }
 

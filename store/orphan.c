@@ -34,7 +34,7 @@ purge(struct zk_apply *ap, uint64_t ino)
 }
 
 int
-zk_orphan_add(struct zk_apply *ap, const struct zk_inode *node)
+zk_orphan_add(struct zk_apply *ap, const struct zk_inode *node, bool *ret_held)
 {
 	struct zk_session session;
 	uint64_t after = 0;
@@ -53,10 +53,8 @@ zk_orphan_add(struct zk_apply *ap, const struct zk_inode *node)
 	}
 	if (rc != -ENOENT)
 		return rc;
-	if (after == 0)
-		return purge(ap, node->attr.ino);
-	zk_apply_changed(ap, ZK_CHANGE_ORPHAN, 0, NULL, 0, node->attr.ino);
-	return 0;
+	*ret_held = after != 0;
+	return after == 0 ? purge(ap, node->attr.ino) : 0;
 }
 
 int

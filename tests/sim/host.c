@@ -52,8 +52,9 @@ on_changed(void *arg, const struct zk_change *change)
 
 	sim_trace(host->sim, &change->ino, sizeof(change->ino));
 	sim_trace(host->sim, change->name, change->name_len);
+	sim_trace(host->sim, change->name2, change->name2_len);
 	/* Only the end of a session removes a name for no client. */
-	if (change->kind == ZK_CHANGE_ENTRY &&
+	if (change->kind == ZK_CHANGE_DELETE &&
 	    (change->session == 0 || (change->session & NO_SESSION) != 0))
 		sim_mark(host->sim, MARK_EPHEMERAL_ENDED);
 }

@@ -43,9 +43,10 @@ rig_change(void *arg, const struct zk_change *change)
 {
 	(void)arg;
 	rig.change_count++;
-	if (change->kind == ZK_CHANGE_ORPHAN) {
+	if (change->orphan) {
 		rig.orphan_count++;
-		rig.orphan = change->ino;
+		rig.orphan = change->kind == ZK_CHANGE_RENAME ? change->ino2
+		                                              : change->ino;
 	}
 }
 

@@ -208,7 +208,7 @@ fake_create(struct fake *f, const struct zk_command *c, struct zk_outcome *out,
 	dir->attr.cversion++;
 	dir->attr.mtime = dir->attr.ctime = fake_now();
 	out->attr = n->attr;
-	fake_tell(f, told, ZK_CHANGE_ENTRY, c->ino, name, n->attr.ino);
+	fake_tell(f, told, ZK_CHANGE_CREATE, c->ino, name, n->attr.ino);
 	return 0;
 }
 
@@ -218,12 +218,12 @@ fake_drop(struct fake *f, struct fake_entry *e, struct fake_told *told)
 	struct fake_node *n = fake_node(f, e->ino);
 	struct fake_node *dir = fake_node(f, e->parent);
 
-	fake_tell(f, told, ZK_CHANGE_ENTRY, e->parent, e->name, e->ino);
+	fake_tell(f, told, ZK_CHANGE_DELETE, e->parent, e->name, e->ino);
 	e->ino = 0;
 	dir->attr.mtime = dir->attr.ctime = fake_now();
 	n->attr.nlink = S_ISDIR(n->attr.mode) ? 0 : n->attr.nlink - 1;
 	if (n->attr.nlink == 0)
-		fake_tell(f, told, ZK_CHANGE_ORPHAN, 0, NULL, n->attr.ino);
+		told->changes[told->count - 1].orphan = true;
 }
 
 static inline int
@@ -260,11 +260,11 @@ fake_rename(struct fake *f, const struct zk_command *c, struct fake_told *told)
 	}
 	if (to != NULL)
 		fake_drop(f, to, told);
-	fake_tell(f, told, ZK_CHANGE_ENTRY, e->parent, e->name, e->ino);
+	fake_tell(f, told, ZK_CHANGE_DELETE, e->parent, e->name, e->ino);
 	e->parent = c->ino2;
 	(void)snprintf(e->name, sizeof(e->name), "%.*s", (int)c->name2_len,
 	    c->name2);
-	fake_tell(f, told, ZK_CHANGE_ENTRY, e->parent, e->name, e->ino);
+	fake_tell(f, told, ZK_CHANGE_CREATE, e->parent, e->name, e->ino);
 	return 0;
 }
 
@@ -294,7 +294,7 @@ fake_setattr(struct fake *f, const struct zk_command *c, struct zk_outcome *out,
 		n->attr.mtime = c->mtime;
 	n->attr.ctime = fake_now();
 	out->attr = n->attr;
-	fake_tell(f, told, ZK_CHANGE_DATA, 0, NULL, c->ino);
+	fake_tell(f, told, ZK_CHANGE_MODIFY, 0, NULL, c->ino);
 	return 0;
 }
 
@@ -325,7 +325,7 @@ fake_write(struct fake *f, const struct zk_command *c, struct zk_outcome *out,
 	fake_touch(f, n);
 	out->attr = n->attr;
 	out->offset = off;
-	fake_tell(f, told, ZK_CHANGE_DATA, 0, NULL, c->ino);
+	fake_tell(f, told, ZK_CHANGE_MODIFY, 0, NULL, c->ino);
 	return 0;
 }
 
