@@ -138,7 +138,7 @@ check_includes()
 		may["base"] = "base"
 		may["consensus"] = "consensus store base"
 		may["store"] = "store base"
-		may["queue"] = "queue store base"
+		may["queue"] = "queue consensus store base"
 		may["fs"] = "fs base"
 		may["ctl"] = "ctl base"
 		may["daemon"] = "daemon fs queue store consensus base"
