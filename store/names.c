@@ -199,7 +199,7 @@ zk_names_create(struct zk_apply *ap)
 {
 	struct zk_outcome *out = ap->outcome;
 	struct zk_tx *tx = ap->tx;
-	struct zk_inode dir, node;
+	struct zk_inode dir = {.data_len = 0}, node;
 	struct zk_entry_ref ref;
 	int rc;
 

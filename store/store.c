@@ -32,6 +32,8 @@
 #define ROOM_RESERVE    (12ull * ZK_MIB)
 #define ROOM_STEP       (16ull * ZK_MIB)
 #define ROOM_RECHECK_MS 200u
+/* Less than this behind the end of the file is nothing. */
+#define ROOM_PROBE ((off_t)ZK_MIB)
 
 struct zk_store {
 	MDB_env *env;
@@ -102,6 +104,38 @@ is_sound(struct zk_store *store)
 	return true;
 }
 
+/*
+ * Whether there is no room behind the end of the file.  LMDB 0.9 calls a write
+ * that stopped half-way an I/O error: this tells the one that met the end of
+ * the disk from one that met a bad sector.
+ */
+static bool
+is_disk_full(struct zk_store *store)
+{
+	struct statvfs vfs;
+	struct stat st;
+	mdb_filehandle_t fd;
+
+	if (mdb_env_get_fd(store->env, &fd) != MDB_SUCCESS ||
+	    fstat(fd, &st) != 0)
+		return false;
+	if (fallocate(fd, FALLOC_FL_KEEP_SIZE, st.st_size, ROOM_PROBE) == 0)
+		return false;
+	if (errno != EOPNOTSUPP)
+		return errno == ENOSPC || errno == EDQUOT;
+	return fstatvfs(fd, &vfs) == 0 &&
+	    (uint64_t)vfs.f_bavail * vfs.f_frsize < ROOM_PROBE;
+}
+
+/* The code of a commit that failed, after a look at what is the matter. */
+static int
+failed_commit(struct zk_store *store, int rc)
+{
+	if (rc == -EDQUOT || (rc == -EIO && is_disk_full(store)))
+		rc = -ENOSPC;
+	return rc == -ENOSPC && !is_sound(store) ? -EIO : rc;
+}
+
 int
 zk_store_commit(struct zk_tx *tx)
 {
@@ -119,10 +153,8 @@ zk_store_commit(struct zk_tx *tx)
 	}
 	rc = zk_err_from_mdb(mdb_txn_commit(tx->mdb));
 	tx->mdb = NULL; /* gone, whatever the outcome */
-	if (rc == -ENOSPC && !is_sound(tx->store))
-		rc = -EIO;
 	if (rc < 0)
-		return rc;
+		return failed_commit(tx->store, rc);
 	tx->store->state = tx->state;
 	return 0;
 }

@@ -115,6 +115,7 @@ inject_all(const char *self, const char *shim, const char *dir)
 	    {"data", EIO, 5, false},
 	    {"data", ENOSPC, 3, true},
 	    {"short", EIO, 5, false},
+	    {"full", ENOSPC, 3, true},
 	};
 	unsigned int failures = 0;
 

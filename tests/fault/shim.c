@@ -6,8 +6,9 @@
  * ZKFS_FAULT_LOG=FILE   record each change of tree.mdb, its data included
  * ZKFS_FAULT=WHAT:N:E   the Nth call of its kind fails with errno E;
  *                       WHAT is data (writes), meta (writes through an
- *                       O_DSYNC descriptor), sync, or short (a write that
- *                       does half of its work)
+ *                       O_DSYNC descriptor), sync, short (a write that does
+ *                       half of its work), or full (short, and until somebody
+ *                       has asked for room there is none)
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -34,6 +35,7 @@ static struct {
 	char what[16];
 	unsigned int countdown, hits;
 	int error;
+	int full;    /* somebody has yet to ask for room */
 	int lost_fd; /* to which a failed flush was told, or -1 */
 } shim = {.log_fd = -1, .lost_fd = -1};
 
@@ -148,6 +150,10 @@ write_at(int fd, const void *data, size_t len, off_t off)
 		return -1;
 	if (!meta && fails("short"))
 		len /= 2;
+	if (!meta && fails("full")) {
+		shim.full = 1;
+		len /= 2;
+	}
 	done = syscall(SYS_pwrite64, fd, data, len, off);
 	if (done > 0)
 		record(meta ? ZK_FAULT_WRITE_DURABLE : ZK_FAULT_WRITE,
@@ -242,9 +248,15 @@ fsync(int fd)
 int
 fallocate(int fd, int mode, off_t off, off_t len)
 {
-	const int rc = (int)syscall(SYS_fallocate, fd, mode, off, len);
+	int rc;
 
-	if (rc == 0 && is_target(fd))
+	if (shim.full && is_target(fd)) {
+		shim.full = 0;
+		errno = shim.error;
+		return -1;
+	}
+	rc = (int)syscall(SYS_fallocate, fd, mode, off, len);
+	if (rc == 0 && (mode & FALLOC_FL_KEEP_SIZE) == 0 && is_target(fd))
 		record(ZK_FAULT_SIZE, (uint64_t)(off + len), NULL, 0);
 	return rc;
 }

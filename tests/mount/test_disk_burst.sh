@@ -1,0 +1,95 @@
+#!/bin/bash
+# timeout: 300
+# The disk gets full in the middle of a flush: a thousand writes arrive at
+# once, more than what is kept in reserve for them.  They are told ENOSPC, and
+# the daemon lives on.
+. "$(dirname "$0")/lib.sh"
+mkdir "$WORK/disk"
+truncate -s 96M "$WORK/image"
+mkfs.ext4 -q -m 0 -O ^has_journal "$WORK/image" >/dev/null ||
+    skip "needs mkfs.ext4"
+mount -o loop "$WORK/image" "$WORK/disk" || skip "needs loop devices"
+# shellcheck disable=SC2034 # lib.sh mounts with it
+D=$WORK/disk/d
+unmount_disk() {
+	cd /
+	umount "$WORK/disk" || umount -l "$WORK/disk"
+}
+# shellcheck disable=SC2154
+trap 'status=$?; is_mounted && umount -l "$M"; end_processes
+	unmount_disk; (exit "$status"); cleanup' EXIT
+
+must start_fs
+echo old >"$M/value"
+cat >"$WORK/burst.py" <<'END'
+# burst.py MOUNT DISK DAEMON: prints how many writes had which end.
+import collections, errno, glob, os, signal, sys, threading, time
+mount, disk, daemon = sys.argv[1], sys.argv[2], int(sys.argv[3])
+WRITERS, ROUNDS = 1024, 3
+os.mkdir(mount + "/w")
+fds = []
+for i in range(WRITERS):
+    fd = os.open("%s/w/%d" % (mount, i), os.O_WRONLY | os.O_CREAT, 0o644)
+    os.write(fd, b"x" * 9000)
+    fds.append(fd)
+# All that is left is what the daemon has reserved.
+st = os.statvfs(disk)
+ballast = os.open(disk + "/ballast", os.O_WRONLY | os.O_CREAT)
+os.posix_fallocate(ballast, 0, st.f_bavail * st.f_frsize - 65536)
+ends = [[] for _ in fds]
+
+def write(i):
+    for k in range(ROUNDS):
+        try:
+            os.pwrite(fds[i], b"y", k)
+            ends[i].append(0)
+        except OSError as e:
+            ends[i].append(e.errno)
+
+def waits(task):
+    try:
+        with open(task + "/wchan") as f:
+            return "request_wait" in f.read()
+    except OSError:
+        return False
+
+# The daemon finds them all in its queue at once: that is one flush.
+os.kill(daemon, signal.SIGSTOP)
+try:
+    threading.stack_size(65536)
+    threads = [threading.Thread(target=write, args=(i,))
+               for i in range(WRITERS)]
+    for t in threads:
+        t.start()
+    for _ in range(200):
+        if sum(map(waits, glob.glob("/proc/self/task/*"))) == WRITERS:
+            break
+        time.sleep(0.05)
+finally:
+    os.kill(daemon, signal.SIGCONT)
+for t in threads:
+    t.join()
+count = collections.Counter(sum(ends, []))
+print({errno.errorcode.get(k, "done"): v for k, v in count.items()})
+assert set(count) <= {0, errno.ENOSPC}, count
+assert count[errno.ENOSPC] > 0, count
+for i, fd in enumerate(fds):
+    with open("%s/w/%d" % (mount, i), "rb") as f:
+        value = f.read()
+    want = b"".join(b"y" if e == 0 else b"x" for e in ends[i])
+    assert value == want + b"x" * (9000 - ROUNDS), (i, ends[i], value[:9])
+    os.close(fd)
+END
+check "a thousand writes at once meet the end of the disk" \
+    python3 "$WORK/burst.py" "$M" "$WORK/disk" "$FS_PID"
+same "the daemon lives" connected "$(cat "$M/.zkfs/state")"
+same "reads go on" old "$(cat "$M/value")"
+check "deletes work" rm -r "$M/w"
+rm "$WORK/disk/ballast"
+try() {
+	echo new >"$M/value"
+}
+check "there is space again: writes work, with no more done" wait_until 20 try
+must remount
+same "and are there after a remount" new "$(cat "$M/value")"
+must stop_fs
