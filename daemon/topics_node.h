@@ -14,7 +14,8 @@
 struct zk_topics_node;
 
 struct zk_topics_node_options {
-	struct zk_store *store; /* for its directory and its node id */
+	const char *dir;        /* the data directory; copied */
+	struct zk_store *store; /* for the node's id */
 	uint64_t seed;          /* random, fresh at each start, not 0 */
 	uint32_t op_timeout_ms;
 	/* The way to the others, on lanes of its own; NULL: a group of one. */

@@ -45,7 +45,7 @@ struct zk_broker_sink {
 };
 
 struct zk_broker_options {
-	int dir_fd;       /* of the data directory, which stays the caller's */
+	const char *dir;  /* the data directory; not needed afterwards */
 	uint64_t self;    /* node id */
 	size_t map_bytes; /* 0: the default; address space, not disk */
 	uint64_t seed;    /* random, fresh at each start, not 0 */
@@ -60,13 +60,11 @@ struct zk_broker_time {
 };
 
 /*
- * Take up what is on disk (ZK_TOPICS_FILE in the data directory).
+ * Take up what is on disk (ZK_DATADIR_TOPICS in the data directory).
  *   -ZK_EFOREIGN  it belongs to another node
  *   -ZK_EVERSION  made by an incompatible version
  *   -ZK_ECORRUPT  damaged
  */
-#define ZK_TOPICS_FILE "topics.mdb"
-#define ZK_TOPICS_LOCK "topics.mdb-lock"
 int zk_broker_open(const struct zk_broker_options *options,
     const struct zk_broker_time *now, struct zk_broker **ret_broker);
 

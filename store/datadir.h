@@ -9,7 +9,10 @@
 
 #define ZK_DATADIR_TREE "tree.mdb"
 #define ZK_DATADIR_LOCK "tree.mdb-lock"
-#define ZK_DATADIR_PID  "pid"
+/* The partitions' environment; queue/plog.h. */
+#define ZK_DATADIR_TOPICS      "topics.mdb"
+#define ZK_DATADIR_TOPICS_LOCK "topics.mdb-lock"
+#define ZK_DATADIR_PID         "pid"
 /* Without a name as soon as it is open; a crash in between can leave it. */
 #define ZK_DATADIR_SPOOL "snapshot"
 

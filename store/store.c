@@ -1,8 +1,6 @@
 #include "store/store.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,17 +9,23 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/codec.h"
 #include "base/err.h"
 #include "base/hash.h"
 #include "store/datadir.h"
+#include "store/env.h"
 #include "store/inode.h"
 #include "store/own_rows.h"
-#include "store/store_impl.h"
 
 #define MAP_BYTES_DEFAULT ((size_t)64 << 30)
 
-/* LMDB has room for 126 by default. */
-#define READERS_MAX 120u
+struct zk_store {
+	struct zk_env *env;
+	int dir_fd; /* its flock keeps other daemons out */
+	struct zk_ident ident;
+	struct zk_tx writer;
+	struct zk_state state; /* as committed; node thread */
+};
 
 /* --- transactions --------------------------------------------------------- */
 
@@ -33,13 +37,8 @@ zk_store_begin(struct zk_store *store, struct zk_tx **ret_tx)
 
 	ZK_ASSERT(tx->mdb == NULL);
 
-	*tx = (struct zk_tx){
-	    .store = store,
-	    .dbi = store->dbi,
-	    .write = true,
-	    .state = store->state,
-	};
-	rc = zk_err_from_mdb(mdb_txn_begin(store->env, NULL, 0, &tx->mdb));
+	*tx = (struct zk_tx){.store = store, .state = store->state};
+	rc = zk_env_begin(store->env, tx);
 	if (rc < 0)
 		return rc;
 	*ret_tx = tx;
@@ -49,38 +48,7 @@ zk_store_begin(struct zk_store *store, struct zk_tx **ret_tx)
 void
 zk_store_abort(struct zk_tx *tx)
 {
-	if (tx->mdb != NULL)
-		mdb_txn_abort(tx->mdb);
-	tx->mdb = NULL;
-}
-
-/*
- * After a commit that met a full disk.  All is well if it was a write of
- * pages that failed: nothing refers to them.  It is not if it was the flush or
- * the meta page.  LMDB has one code for all; but after the last it begins no
- * transaction any more, and the kernel tells of a failed write-back once to
- * each descriptor, so to one that LMDB does not know, too.
- */
-static bool
-is_sound(struct zk_store *store)
-{
-	MDB_txn *txn;
-
-	if (fdatasync(store->witness_fd) != 0)
-		return false;
-	if (mdb_txn_begin(store->env, NULL, 0, &txn) != MDB_SUCCESS)
-		return false;
-	mdb_txn_abort(txn);
-	return true;
-}
-
-/* The code of a commit that failed, after a look at what is the matter. */
-static int
-failed_commit(struct zk_store *store, int rc)
-{
-	if (rc == -EDQUOT || (rc == -EIO && zk_store_disk_is_full(store)))
-		rc = -ENOSPC;
-	return rc == -ENOSPC && !is_sound(store) ? -EIO : rc;
+	zk_env_abort(tx);
 }
 
 int
@@ -95,13 +63,12 @@ zk_store_commit(struct zk_tx *tx)
 	if (rc == 0)
 		rc = zk_state_row_put(tx);
 	if (rc < 0) {
-		zk_store_abort(tx);
+		zk_env_abort(tx);
 		return rc;
 	}
-	rc = zk_err_from_mdb(mdb_txn_commit(tx->mdb));
-	tx->mdb = NULL; /* gone, whatever the outcome */
+	rc = zk_env_commit(tx);
 	if (rc < 0)
-		return failed_commit(tx->store, rc);
+		return rc;
 	tx->store->state = tx->state;
 	return 0;
 }
@@ -109,17 +76,11 @@ zk_store_commit(struct zk_tx *tx)
 int
 zk_store_trial_begin(struct zk_tx *tx, struct zk_tx *ret_trial)
 {
-	struct zk_tx trial = *tx;
-	int rc;
+	int rc = zk_env_begin_nested(tx, ret_trial);
 
-	ZK_ASSERT(tx->write);
-
-	rc = zk_err_from_mdb(
-	    mdb_txn_begin(tx->store->env, tx->mdb, 0, &trial.mdb));
 	if (rc < 0)
-		return tx->fatal = rc;
-	*ret_trial = trial;
-	return 0;
+		tx->fatal = rc;
+	return rc;
 }
 
 int
@@ -130,51 +91,16 @@ zk_store_trial_end(struct zk_tx *tx, struct zk_tx *trial)
 	return tx->fatal;
 }
 
-static int
-reader_open(struct zk_store *store, struct zk_tx **ret_tx)
-{
-	struct zk_tx *tx = NULL;
-	int rc;
-
-	(void)pthread_mutex_lock(&store->readers_lock);
-	if (store->reader_count > 0)
-		tx = store->readers[--store->reader_count];
-	(void)pthread_mutex_unlock(&store->readers_lock);
-	if (tx != NULL) {
-		rc = zk_err_from_mdb(mdb_txn_renew(tx->mdb));
-		if (rc < 0) {
-			mdb_txn_abort(tx->mdb);
-			free(tx);
-			return rc;
-		}
-		tx->fatal = 0;
-		*ret_tx = tx;
-		return 0;
-	}
-	tx = calloc(1, sizeof(*tx));
-	if (tx == NULL)
-		return -ENOMEM;
-	tx->store = store;
-	tx->dbi = store->dbi;
-	rc = zk_err_from_mdb(
-	    mdb_txn_begin(store->env, NULL, MDB_RDONLY, &tx->mdb));
-	if (rc < 0) {
-		free(tx);
-		return rc;
-	}
-	*ret_tx = tx;
-	return 0;
-}
-
 int
 zk_read_begin(struct zk_store *store, struct zk_tx **ret_tx)
 {
 	struct zk_tx *tx;
 	int rc;
 
-	rc = reader_open(store, &tx);
+	rc = zk_env_read_begin(store->env, &tx);
 	if (rc < 0)
 		return rc;
+	tx->store = store;
 	/* Names are looked up by a hash whose key is in the state. */
 	tx->state = (struct zk_state){0};
 	rc = zk_state_get(tx, &tx->state);
@@ -189,22 +115,7 @@ zk_read_begin(struct zk_store *store, struct zk_tx **ret_tx)
 void
 zk_read_end(struct zk_tx *tx)
 {
-	struct zk_store *store = tx->store;
-	bool kept = false;
-
-	ZK_ASSERT(!tx->write);
-
-	mdb_txn_reset(tx->mdb);
-	(void)pthread_mutex_lock(&store->readers_lock);
-	if (store->reader_count < READERS_KEPT) {
-		store->readers[store->reader_count++] = tx;
-		kept = true;
-	}
-	(void)pthread_mutex_unlock(&store->readers_lock);
-	if (!kept) {
-		mdb_txn_abort(tx->mdb);
-		free(tx);
-	}
+	zk_env_read_end(tx);
 }
 
 /* --- opening -------------------------------------------------------------- */
@@ -292,37 +203,11 @@ env_open(struct zk_store *store, const struct zk_store_options *options)
 	const size_t map =
 	    options->map_bytes != 0 ? options->map_bytes : MAP_BYTES_DEFAULT;
 	char path[4096];
-	MDB_txn *txn = NULL;
-	int rc;
 
 	if (snprintf(path, sizeof(path), "%s/%s", options->dir,
 	        ZK_DATADIR_TREE) >= (int)sizeof(path))
 		return -ENAMETOOLONG;
-	rc = zk_err_from_mdb(mdb_env_create(&store->env));
-	if (rc == 0)
-		rc = zk_err_from_mdb(mdb_env_set_mapsize(store->env, map));
-	if (rc == 0)
-		rc = zk_err_from_mdb(
-		    mdb_env_set_maxreaders(store->env, READERS_MAX));
-	/* Readers are FUSE worker threads: slots must follow the txn. */
-	if (rc == 0)
-		rc = zk_err_from_mdb(mdb_env_open(store->env, path,
-		    MDB_NOTLS | MDB_NOSUBDIR, 0600));
-	/* The roots of a new file come before whatever they lead to. */
-	if (rc == 0)
-		rc = zk_err_from_mdb(mdb_env_sync(store->env, 1));
-	if (rc == 0) {
-		store->witness_fd = open(path, O_RDONLY | O_CLOEXEC);
-		rc = store->witness_fd < 0 ? -errno : 0;
-	}
-	if (rc == 0)
-		rc = zk_err_from_mdb(
-		    mdb_txn_begin(store->env, NULL, MDB_RDONLY, &txn));
-	if (rc < 0)
-		return rc;
-	rc = zk_err_from_mdb(mdb_dbi_open(txn, NULL, 0, &store->dbi));
-	mdb_txn_abort(txn);
-	return rc;
+	return zk_env_open(path, map, &store->env);
 }
 
 int
@@ -339,9 +224,6 @@ zk_store_open(const struct zk_store_options *options, char **ret_why,
 	if (store == NULL)
 		return -ENOMEM;
 	store->dir_fd = -1;
-	store->witness_fd = -1;
-	store->room = true;
-	(void)pthread_mutex_init(&store->readers_lock, NULL);
 
 	rc = zk_datadir_claim(options->dir, ret_why, &store->dir_fd);
 	if (rc < 0)
@@ -369,17 +251,9 @@ zk_store_close(struct zk_store *store)
 		return;
 	ZK_ASSERT(store->writer.mdb == NULL);
 
-	for (size_t i = 0; i < store->reader_count; i++) {
-		mdb_txn_abort(store->readers[i]->mdb);
-		free(store->readers[i]);
-	}
-	if (store->env != NULL)
-		mdb_env_close(store->env);
-	if (store->witness_fd >= 0)
-		(void)close(store->witness_fd);
+	zk_env_close(store->env);
 	if (store->dir_fd >= 0)
 		(void)close(store->dir_fd);
-	(void)pthread_mutex_destroy(&store->readers_lock);
 	free(store);
 }
 
@@ -440,4 +314,41 @@ zk_store_count_boot(struct zk_tx *tx)
 {
 	tx->store->ident.boots++;
 	return zk_ident_row_put(tx, &tx->store->ident);
+}
+
+/* --- room and usage ------------------------------------------------------- */
+
+bool
+zk_store_has_room(struct zk_store *store, uint64_t now_ms)
+{
+	return zk_env_has_room(store->env, now_ms);
+}
+
+int
+zk_store_usage(struct zk_store *store, struct zk_store_usage *ret_usage)
+{
+	struct zk_store_usage usage = {0};
+	struct zk_state state = {0};
+	struct zk_env_usage env;
+	struct zk_tx *tx;
+	int rc;
+
+	rc = zk_read_begin(store, &tx);
+	if (rc < 0)
+		return rc;
+	rc = zk_state_get(tx, &state);
+	zk_read_end(tx);
+	if (rc < 0)
+		return rc;
+	zk_env_usage(store->env, &env);
+	usage.file_bytes = env.file_bytes;
+	usage.map_bytes = env.map_bytes;
+	usage.disk_total = env.disk_total;
+	usage.disk_free = env.disk_free;
+	usage.nodes = state.nodes;
+	usage.row_bytes = state.row_bytes;
+	usage.applied_index = state.applied_index;
+	usage.digest = state.digest;
+	*ret_usage = usage;
+	return 0;
 }

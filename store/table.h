@@ -64,6 +64,7 @@ struct zk_state {
 	uint8_t ensemble[16];
 };
 
+struct zk_env;
 struct zk_store;
 
 /*
@@ -71,7 +72,8 @@ struct zk_store;
  * short; see zk_read_begin().
  */
 struct zk_tx {
-	struct zk_store *store;
+	struct zk_env *env;
+	struct zk_store *store; /* NULL: the rows are of another's */
 	MDB_txn *mdb;
 	MDB_dbi dbi;
 	bool write;

@@ -1,0 +1,64 @@
+#ifndef ZK_STORE_ENV_H
+#define ZK_STORE_ENV_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "store/table.h"
+
+/*
+ * One LMDB environment with one tree of rows (store/table.h): opening it, its
+ * transactions, and the room that it has on disk.  The tree and the topics
+ * have one each.
+ *
+ * Threads: one writer, any number of readers.
+ */
+struct zk_env;
+
+/*
+ * The file at path is made where missing, mode 0600; it must be empty, or an
+ * environment that is not damaged: LMDB aborts otherwise.  A process opens a
+ * file once.
+ */
+int zk_env_open(const char *path, size_t map_bytes, struct zk_env **ret_env);
+void zk_env_close(struct zk_env *env); /* NULL is fine; no transactions */
+
+/*
+ * The write transaction, into *tx, which is the caller's and whose `state` is
+ * not touched.  commit and abort end it.  A commit makes everything durable;
+ * when it fails with -ENOSPC all is as before, and any other failure ends the
+ * process: it is not known what the disk holds.
+ */
+int zk_env_begin(struct zk_env *env, struct zk_tx *tx);
+int zk_env_commit(struct zk_tx *tx);
+void zk_env_abort(struct zk_tx *tx); /* one that is over is fine */
+
+/* Nested in tx, which must not be used until this one is aborted. */
+int zk_env_begin_nested(const struct zk_tx *tx, struct zk_tx *ret_nested);
+
+/*
+ * Read transactions, from any thread.  Short: pages that a reader can see
+ * are not reused.
+ */
+int zk_env_read_begin(struct zk_env *env, struct zk_tx **ret_tx);
+void zk_env_read_end(struct zk_tx *tx);
+
+/*
+ * Room: false when the file system below, or the map, is nearly full, so that
+ * only what frees something may go on.  Writer; cheap, and re-checked at most
+ * a few times a second while there is no room.
+ */
+bool zk_env_has_room(struct zk_env *env, uint64_t now_ms);
+
+struct zk_env_usage {
+	uint64_t file_bytes; /* of the file, below its last used page */
+	uint64_t map_bytes;  /* its bound */
+	uint64_t disk_total, disk_free;
+};
+void zk_env_usage(struct zk_env *env, struct zk_env_usage *ret_usage);
+
+/* Of file_bytes, what can be used again.  Reads a list: not for every turn. */
+uint64_t zk_env_free_bytes(struct zk_env *env);
+
+#endif
