@@ -37,11 +37,14 @@ check-raft: $(RAFT)
 check-mount: all
 	$(Q)BUILD=$(abspath $(BUILD)) tests/mount/run.sh $(MOUNT_TESTS)
 
+# The simulator under the sanitizers costs ten times as much: fewer seeds.
 check-asan:
-	$(Q)$(MAKE) --no-print-directory SAN=address,undefined \
+	$(Q)$(MAKE) --no-print-directory SAN=address,undefined SEEDS=20 \
 	    all check-unit check-raft check-mount
+# Only what has threads.
 check-tsan:
-	$(Q)$(MAKE) --no-print-directory SAN=thread all check-raft check-mount
+	$(Q)$(MAKE) --no-print-directory SAN=thread all check-transport \
+	    check-mount
 
 .PHONY: check-deps check check-unit check-raft check-mount check-asan check-tsan
 -include $(UNIT:=.d)
