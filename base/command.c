@@ -311,6 +311,7 @@ zk_op_name(enum zk_op op)
 	    [ZK_OP_LOCK_CANCEL] = "lock-cancel",
 	    [ZK_OP_UNLOCK_OWNER] = "unlock",
 	    [ZK_OP_TXN] = "txn",
+	    [ZK_OP_MEMBER] = "member",
 	};
 
 	ZK_ASSERT(op > 0);

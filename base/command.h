@@ -39,6 +39,7 @@ enum zk_op {
 	ZK_OP_LOCK_CANCEL,  /* off: number of the waiting ZK_OP_LOCK */
 	ZK_OP_UNLOCK_OWNER, /* ino: all locks of owner (ZK_F_FLOCK: flocks) */
 	ZK_OP_TXN,          /* data: lines; see store/txn.h */
+	ZK_OP_MEMBER,       /* mode: enum zk_member_verb; see store/roster.h */
 	ZK_OP_MAX
 };
 
@@ -64,6 +65,21 @@ enum {
 	ZK_SET_MTIME_NOW = 1u << 15,
 	ZK_F_KILL_PRIV = 1u << 16, /* WRITE, SETATTR, FALLOCATE: the caller may
 	                              not keep set-id bits on content change */
+};
+
+/*
+ * What becomes of a member; name: its name.  The first four are asked for by
+ * people, the others by members.
+ */
+enum zk_member_verb {
+	ZK_MEMBER_ADD = 1,  /* data: its address; a voter when it has come */
+	ZK_MEMBER_REMOVE,   /* it is to leave */
+	ZK_MEMBER_PROMOTE,  /* an observer is to become a voter */
+	ZK_MEMBER_TRANSFER, /* it is to lead */
+	ZK_MEMBER_JOIN,     /* ino: its node id; data: its address, or none */
+	ZK_MEMBER_FORGET,   /* ino: its node id; it has left */
+	ZK_MEMBER_FOUND,    /* data: the first members; no name */
+	ZK_MEMBER_VERB_MAX
 };
 
 enum zk_lock_type { ZK_LOCK_SHARED = 1, ZK_LOCK_EXCLUSIVE, ZK_LOCK_NONE };

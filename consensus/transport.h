@@ -20,7 +20,8 @@
  * have arrived.
  *
  * Who dials: of two members the one whose name is lower (strcmp), and any
- * that does not listen or was told to (dial_all).  One connection per pair
+ * that does not listen or was told to (dial_all); when that has led to
+ * nothing for a second, the other one, too: the first may not know it.  One connection per pair
  * and lane, rather than one for each direction, so that both sides agree
  * whether it is up, and a half-open one is noticed by either.  Should both
  * dial, the session of the lower name is kept, on both sides.

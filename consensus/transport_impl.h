@@ -131,6 +131,7 @@ struct slot {
 	uint64_t retry_ms;
 	uint64_t deadline_ms; /* OPENING: until when */
 	uint64_t up_ms;       /* UP: since when */
+	uint64_t down_ms;     /* DOWN: since when */
 	bool dialed;
 	uint64_t session;
 	struct zk_identity peer;

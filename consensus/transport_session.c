@@ -13,6 +13,9 @@
 #include "base/assert.h"
 #include "base/hash.h"
 
+/* So long it is left to the lower name to dial. */
+#define PATIENCE_MS 1000u
+
 static uint64_t
 jitter(struct zk_transport *t)
 {
@@ -46,6 +49,7 @@ end_session(struct zk_transport *t, struct slot *slot, const char *reason)
 		return;
 	(void)pthread_mutex_lock(&t->lock);
 	slot->state = SLOT_DOWN;
+	slot->down_ms = t->now_ms;
 	memset(slot->conns, 0, sizeof(slot->conns));
 	(void)pthread_mutex_unlock(&t->lock);
 	/* With those of its lanes that are not through yet. */
@@ -439,19 +443,24 @@ zk_session_step_conn(struct conn *conn)
 	lost(conn, "did not prove itself in time", false);
 }
 
-static bool
-we_dial(const struct zk_transport *t, const struct slot *slot)
+/* From when on we dial: 0: at once, UINT64_MAX: never. */
+static uint64_t
+dial_from(const struct zk_transport *t, const struct slot *slot)
 {
 	if (!slot->listed || slot->address[0] == '\0')
-		return false;
-	return t->dial_all || !t->is_listening ||
-	    strcmp(t->self.name, slot->name) < 0;
+		return UINT64_MAX;
+	if (t->dial_all || !t->is_listening ||
+	    strcmp(t->self.name, slot->name) < 0)
+		return 0;
+	/* It may not know us, or not reach us. */
+	return slot->down_ms + PATIENCE_MS;
 }
 
 void
 zk_session_step_slot(struct zk_transport *t, struct slot *slot)
 {
 	struct conn *conn;
+	uint64_t from;
 
 	if (!slot->used)
 		return;
@@ -459,11 +468,14 @@ zk_session_step_slot(struct zk_transport *t, struct slot *slot)
 		zk_session_end(t, slot, "did not come up in time");
 	if (slot->state == SLOT_OPENING)
 		zk_transport_wake_at(t, slot->deadline_ms);
+	from = dial_from(t, slot);
 	if (slot->state != SLOT_DOWN || slot->attempt != NULL ||
-	    !we_dial(t, slot))
+	    from == UINT64_MAX)
 		return;
-	if (t->now_ms < slot->retry_ms) {
-		zk_transport_wake_at(t, slot->retry_ms);
+	if (from < slot->retry_ms)
+		from = slot->retry_ms;
+	if (t->now_ms < from) {
+		zk_transport_wake_at(t, from);
 		return;
 	}
 	slot->retry_ms = t->now_ms + jitter(t);

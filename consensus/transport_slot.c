@@ -41,7 +41,7 @@ zk_slot_new(struct zk_transport *t, const char *name)
 		if (slot->tls != NULL)
 			nng_tls_config_free(slot->tls);
 		(void)pthread_mutex_lock(&t->lock);
-		*slot = (struct slot){.used = true};
+		*slot = (struct slot){.used = true, .down_ms = t->now_ms};
 		(void)snprintf(slot->name, sizeof(slot->name), "%s", name);
 		(void)pthread_mutex_unlock(&t->lock);
 		return slot;

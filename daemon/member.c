@@ -51,7 +51,11 @@ zk_member_open(const struct zk_member_options *options,
 	zk_item_list_init(&m->answered);
 	m->frame_cap = FRAME_BYTES;
 	m->frame = malloc(m->frame_cap);
-	rc = m->frame == NULL ? -ENOMEM : open_replica(m);
+	rc = m->frame == NULL ? -ENOMEM : 0;
+	if (rc == 0)
+		rc = zk_member_roster_init(m, options->roster);
+	if (rc == 0)
+		rc = open_replica(m);
 	if (rc < 0) {
 		zk_member_close(m);
 		return rc;
@@ -73,6 +77,7 @@ zk_member_close(struct zk_member *m)
 	zk_member_finish(&m->queued, -ZK_ESESSION);
 	zk_member_finish(&m->waiting, -ZK_ESESSION);
 	zk_replica_close(m->replica);
+	free(m->founders);
 	free(m->leases);
 	free(m->frame);
 	free(m);
@@ -157,7 +162,8 @@ wait_ms(const struct zk_member *m, bool more)
 
 	if (more)
 		return 0;
-	if (!zk_member_alone(m) && m->options.heartbeat_ms / 2 < wait)
+	if ((!zk_member_alone(m) || m->roster_again_ms != 0) &&
+	    m->options.heartbeat_ms / 2 < wait)
 		wait = m->options.heartbeat_ms / 2;
 	return wait;
 }
@@ -170,6 +176,7 @@ zk_member_end(struct zk_member *m, uint32_t *ret_wait_ms)
 	int rc;
 
 	zk_member_tick_session(m);
+	zk_member_tick_roster(m);
 	zk_member_pass_commands(m);
 	rc = zk_replica_end(m->replica, &more);
 	if (rc == -ENOSPC) {
@@ -186,7 +193,7 @@ zk_member_end(struct zk_member *m, uint32_t *ret_wait_ms)
 		return rc;
 	/* A leader elected in this turn can be given what is queued. */
 	more = more || (m->queued.count > 0 && zk_member_leads(m)) ||
-	    (m->session == 0 && zk_member_leads(m));
+	    ((m->session == 0 || m->roster_changed) && zk_member_leads(m));
 	*ret_wait_ms = wait_ms(m, more);
 	zk_member_finish(&m->answered, 0);
 	return 0;

@@ -7,6 +7,7 @@
 
 #include "daemon/inbox.h"
 #include "daemon/replica.h"
+#include "store/roster.h"
 
 /*
  * One host's share in the ensemble: its replica, its session and its commands
@@ -47,6 +48,8 @@ struct zk_member_sink {
 	 * before the turn's changes.  NULL: nothing is kept.
 	 */
 	void (*replaced)(void *arg);
+	/* Who the members are, or what they are, has changed.  May be NULL. */
+	void (*members)(void *arg);
 	/* Of zk_member_barrier().  NULL: nobody asks. */
 	void (*barrier)(void *arg, uint64_t ctx, bool reached);
 };
@@ -59,6 +62,11 @@ struct zk_member_options {
 	uint32_t log_keep, snapshot_part; /* as for the replica */
 	const struct zk_conf *founders;   /* as for the replica */
 	const uint8_t *ensemble;
+	/*
+	 * The founders with their names, for the first leader to put into the
+	 * roster; copied.  NULL: nobody knows them, and there is no roster.
+	 */
+	const struct zk_roster *roster;
 	struct zk_member_sink sink;
 };
 
@@ -107,6 +115,7 @@ uint64_t zk_member_session(const struct zk_member *member); /* 0: none */
 struct zk_member_counts {
 	uint64_t locks_waited;   /* requests of this member that had to wait */
 	uint64_t sessions_ended; /* proposed as leader: a lease ran out */
+	uint64_t members_changed; /* changes of the group, begun as leader */
 };
 const struct zk_member_counts *zk_member_counts(const struct zk_member *member);
 const struct zk_replica *zk_member_replica(const struct zk_member *member);

@@ -137,6 +137,31 @@ zk_member_submit(struct zk_member *m, struct zk_item_list *items)
 
 /* --- to the leader -------------------------------------------------------- */
 
+/*
+ * True when the item must not be proposed now: because others go before it,
+ * or at all, and then it is answered.
+ */
+static bool
+refuse_own(struct zk_member *m, struct zk_item *item, size_t before)
+{
+	uint32_t groups[ZK_GROUPS_MAX];
+	struct zk_command cmd;
+	int rc;
+
+	rc = zk_command_decode(item->bytes, item->len, groups, &cmd);
+	ZK_ASSERT(rc == 0);
+	rc = zk_member_vet(m, &cmd);
+	if (rc == 0)
+		return false;
+	if (before > 0)
+		return true;
+	item = zk_item_list_pop(&m->queued);
+	ZK_ASSERT(item != NULL);
+	item->outcome.rc = rc;
+	zk_item_list_add(&m->answered, item);
+	return true;
+}
+
 static void
 propose(struct zk_member *m)
 {
@@ -145,6 +170,9 @@ propose(struct zk_member *m)
 
 	while (item != NULL && count < ZK_TURN_COMMANDS_MAX &&
 	    (count == 0 || bytes + item->len <= ZK_TURN_BYTES_MAX)) {
+		if (item->op == ZK_OP_MEMBER && item->tries == 0 &&
+		    refuse_own(m, item, count))
+			break;
 		m->proposal[count].data = item->bytes;
 		m->proposal[count++].len = item->len;
 		bytes += item->len;
@@ -255,13 +283,17 @@ zk_member_on_forward(struct zk_member *m, uint64_t from, struct zk_dec *dec)
 		struct zk_command cmd;
 		size_t len;
 		const void *bytes = zk_dec_bytes(dec, ZK_COMMAND_MAX, &len);
+		int rc;
 
 		if (bytes == NULL ||
 		    zk_command_decode(bytes, len, groups, &cmd) < 0 ||
 		    cmd.session == 0 || cmd.number == 0)
 			return -EPROTO;
-		if (!room && grows(cmd.op)) {
-			refuse(m, from, &cmd, -ENOSPC);
+		rc = !room && grows(cmd.op)  ? -ENOSPC
+		    : cmd.op == ZK_OP_MEMBER ? zk_member_vet(m, &cmd)
+		                             : 0;
+		if (rc < 0) {
+			refuse(m, from, &cmd, rc);
 			continue;
 		}
 		m->proposal[taken].data = bytes;
@@ -418,6 +450,7 @@ zk_member_replica_sink(struct zk_member *m)
 	    .answered = on_answered,
 	    .waits = on_waits,
 	    .replaced = zk_member_on_replaced,
+	    .members = zk_member_on_members,
 	    .barrier = on_barrier,
 	};
 }

@@ -72,6 +72,14 @@ struct zk_member {
 	struct zk_lease *leases;
 	size_t lease_count, lease_cap;
 
+	/* member_roster.c, as leader. */
+	uint8_t *founders; /* encoded; NULL: not known */
+	size_t founders_len;
+	bool roster_changed;      /* since it was looked at */
+	uint64_t roster_again_ms; /* look at it again then; 0: no need */
+	uint64_t founding;        /* the term in which they were proposed */
+	uint64_t lead;            /* who is to lead instead; 0: nobody */
+
 	struct zk_member_counts counts;
 	struct zk_bytes proposal[ZK_TURN_COMMANDS_MAX];
 	uint8_t *frame; /* one frame to be sent */
@@ -110,6 +118,13 @@ void zk_member_finish(struct zk_item_list *list, int rc);
 
 /* member_replaced.c */
 void zk_member_on_replaced(void *arg);
+
+/* member_roster.c */
+int zk_member_roster_init(struct zk_member *m, const struct zk_roster *roster);
+void zk_member_on_members(void *arg, uint64_t lead);
+void zk_member_tick_roster(struct zk_member *m);
+/* Leader: a command that is to be proposed; 0, or why it must not be. */
+int zk_member_vet(struct zk_member *m, const struct zk_command *cmd);
 
 /* member_session.c */
 void zk_member_next_incarnation(struct zk_member *m);

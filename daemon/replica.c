@@ -176,6 +176,7 @@ zk_replica_step(struct zk_replica *r, const struct zk_event *event)
 	rc = zk_raft_step(&r->raft, event, &r->fx);
 	if (rc < 0)
 		return rc;
+	r->members = r->members || r->fx.conf_changed;
 	rc = make_durable(r, &r->fx);
 	if (rc == 0)
 		rc = pass_on(r, &r->fx);
@@ -193,7 +194,8 @@ zk_replica_begin(struct zk_replica *r, struct zk_stamp now)
 	r->now = now;
 	r->fatal = 0;
 	r->wrote = false;
-	r->replaced = false;
+	r->replaced = r->members = false;
+	r->lead = 0;
 	r->raft_before = r->raft;
 	r->log_first_before = r->log_first;
 	r->log_bytes_before = r->log_bytes;
@@ -325,6 +327,8 @@ tell(struct zk_replica *r)
 
 	if (r->replaced)
 		sink->replaced(sink->arg);
+	if (r->replaced || r->members)
+		sink->members(sink->arg, r->lead);
 	zk_news_tell(&r->news, sink->changed, sink->arg);
 	for (size_t i = 0; i < r->answer_count; i++) {
 		const struct zk_answer *a = &r->answers[i];

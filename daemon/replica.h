@@ -44,6 +44,12 @@ struct zk_replica_sink {
 	 * commands may have been answered without our hearing of it.
 	 */
 	void (*replaced)(void *arg);
+	/*
+	 * Who the members are has changed, in the roster or in the group; or
+	 * lead, not 0, is the node id of the one that is to lead.  Told with
+	 * the turn's changes, and after replaced().
+	 */
+	void (*members)(void *arg, uint64_t lead);
 	/* A read barrier: everything agreed before it is applied; or not. */
 	void (*barrier)(void *arg, uint64_t ctx, bool reached);
 };

@@ -59,6 +59,16 @@ on_waits(void *arg, uint64_t session, uint64_t number)
 	answer->waits = true;
 }
 
+static void
+on_members(void *arg, uint64_t lead)
+{
+	struct zk_replica *r = arg;
+
+	r->members = true;
+	if (lead != 0)
+		r->lead = lead;
+}
+
 int
 zk_replica_apply(struct zk_replica *r)
 {
@@ -67,6 +77,7 @@ zk_replica_apply(struct zk_replica *r)
 	    .change = on_change,
 	    .answer = on_answer,
 	    .waits = on_waits,
+	    .members = on_members,
 	};
 	const uint64_t commit = r->raft.commit_index;
 	/* A snapshot that this turn has installed counts. */

@@ -127,6 +127,8 @@ struct zk_replica {
 	size_t turned_away_count;
 	struct zk_receiving receiving;
 	bool replaced; /* the turn has installed a snapshot */
+	bool members;  /* or has changed who the members are */
+	uint64_t lead; /* or has said who is to lead */
 	struct zk_replica_counts counts;
 
 	uint64_t applied; /* durable */

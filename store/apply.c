@@ -10,6 +10,7 @@
 #include "store/lock.h"
 #include "store/names.h"
 #include "store/nodes.h"
+#include "store/roster.h"
 #include "store/session.h"
 #include "store/store.h"
 #include "store/txn.h"
@@ -48,7 +49,8 @@ static bool
 lacks_node(const struct zk_command *cmd)
 {
 	if (cmd->op == ZK_OP_NOP || cmd->op == ZK_OP_SESSION_OPEN ||
-	    cmd->op == ZK_OP_REAP || cmd->op == ZK_OP_TXN)
+	    cmd->op == ZK_OP_REAP || cmd->op == ZK_OP_TXN ||
+	    cmd->op == ZK_OP_MEMBER)
 		return false;
 	if ((cmd->op == ZK_OP_LINK || cmd->op == ZK_OP_RENAME) &&
 	    cmd->ino2 == 0)
@@ -102,6 +104,8 @@ run_command(struct zk_apply *ap)
 		return zk_lock_drop_owner(ap);
 	case ZK_OP_TXN:
 		return zk_txn_apply(ap);
+	case ZK_OP_MEMBER:
+		return zk_roster_apply(ap);
 	case ZK_OP_MAX:
 		break;
 	}
@@ -251,6 +255,8 @@ zk_apply(struct zk_tx *tx, const struct zk_entry *entry,
 		if (rc == 0)
 			rc = zk_conf_row_put(tx, entry->index, entry->payload,
 			    entry->payload_len);
+		if (rc == 0 && sink->members != NULL)
+			sink->members(sink->arg, 0);
 	}
 	if (rc < 0)
 		return rc;

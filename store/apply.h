@@ -27,6 +27,11 @@ struct zk_apply_sink {
 	    const struct zk_outcome *outcome);
 	/* The entry's command is a lock request that waits.  May be NULL. */
 	void (*waits)(void *arg, uint64_t session, uint64_t number);
+	/*
+	 * Who the members are has changed, in the roster or in the group; or
+	 * lead, not 0, is the node id of the one that is to lead.  May be NULL.
+	 */
+	void (*members)(void *arg, uint64_t lead);
 };
 
 /*

@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "store/datadir.h"
 #include "store/log.h"
+#include "store/roster.h"
 #include "store/session.h"
 #include "store/store.h"
 #include "store/verify_impl.h"
@@ -107,6 +108,24 @@ session_row(struct zk_verifier *v, const struct zk_scan *scan)
 		return zk_verify_fail(v, "session %" PRIu64 " of the future",
 		    id);
 	return 0;
+}
+
+/* The whole of it is small: it is looked at with its first row. */
+static int
+roster_row(struct zk_verifier *v, const struct zk_scan *scan)
+{
+	struct zk_roster *roster;
+	int rc;
+
+	if (scan->at.len != 1 + 8)
+		return zk_verify_fail(v, "member with a key of %zu bytes",
+		    scan->at.len);
+	roster = malloc(sizeof(*roster));
+	if (roster == NULL)
+		return -ENOMEM;
+	rc = zk_roster_load(v->tx, roster);
+	free(roster);
+	return rc == -ZK_ECORRUPT ? zk_verify_fail(v, "members: damaged") : rc;
 }
 
 /* --- the log -------------------------------------------------------------- */
@@ -217,6 +236,7 @@ checker_of(uint8_t table)
 	    {ZK_TABLE_INODE, zk_verify_inode_row},
 	    {ZK_TABLE_LOCK, zk_verify_lock_row},
 	    {ZK_TABLE_ORPHAN, zk_verify_orphan_row},
+	    {ZK_TABLE_ROSTER, roster_row},
 	    {ZK_TABLE_SESSION, session_row},
 	    {ZK_TABLE_WAITER, zk_verify_waiter_row},
 	    {ZK_TABLE_XATTR, zk_verify_xattr_row},
