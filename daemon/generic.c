@@ -10,8 +10,9 @@
 
 /* Devices are inert on every host, so `dev` has nothing to give back. */
 #define FLAGS_DEFAULT ((unsigned long)(MS_NOSUID | MS_NODEV))
-/* What mount(8) makes of user, users, owner and group. */
+/* What mount(8) makes of user and users, and of owner and group. */
 #define FLAGS_SECURE ((unsigned long)(MS_NOSUID | MS_NODEV | MS_NOEXEC))
+#define FLAGS_OWNER  ((unsigned long)(MS_NOSUID | MS_NODEV))
 
 #define REC ((unsigned long)MS_REC)
 
@@ -43,8 +44,8 @@ static const struct generic {
     {"loud", 0, MS_SILENT},
     {"user", FLAGS_SECURE, 0},
     {"users", FLAGS_SECURE, 0},
-    {"owner", FLAGS_SECURE, 0},
-    {"group", FLAGS_SECURE, 0},
+    {"owner", FLAGS_OWNER, 0},
+    {"group", FLAGS_OWNER, 0},
     /*
      * Every write is agreed before it returns: MS_SYNCHRONOUS would only
      * make the kernel add an fsync to each.

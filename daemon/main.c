@@ -167,6 +167,12 @@ open_node(struct zk_fault *ret_fault)
 	return zk_join_wait_session(&the.join, the.node, ret_fault);
 }
 
+static void
+on_warn(const char *text)
+{
+	zk_log_warnx("MOUNT %s", text);
+}
+
 static int
 open_fs(struct zk_fault *ret_fault)
 {
@@ -175,10 +181,13 @@ open_fs(struct zk_fault *ret_fault)
 	    .source =
 	        the.options.source[0] != '\0' ? the.options.source : "zkfs",
 	    .mount_flags = the.options.mount_flags,
+	    .mount_data =
+	        zk_mountpoint_knows_contexts() ? the.options.mount_data : NULL,
 	    .read_only = the.options.read_only,
 	    .max_file = the.options.max_file_bytes,
 	    .op_timeout_ms = the.options.op_timeout_ms,
 	    .debug = the.options.log_level >= ZK_LOG_DEBUG,
+	    .warn = on_warn,
 	};
 	struct zk_fs *fs;
 	int rc;

@@ -345,3 +345,9 @@ zk_mountpoint_propagate(const char *dir, unsigned long propagation_flags,
 	    "%.900s: cannot change its propagation: %s", dir,
 	    zk_err_text(-errno));
 }
+
+bool
+zk_mountpoint_knows_contexts(void)
+{
+	return access("/sys/fs/selinux/enforce", F_OK) == 0;
+}

@@ -58,4 +58,10 @@ int zk_mountpoint_propagate(const char *dir, unsigned long propagation_flags,
 /* What is mounted on the canonical dir, topmost; may fork, may wait 3 s. */
 enum zk_mount_state zk_mountpoint_state(const char *dir);
 
+/*
+ * Whether the kernel knows SELinux contexts.  Where it does not, mount(8) takes
+ * them off the options of every filesystem, and so do we.
+ */
+bool zk_mountpoint_knows_contexts(void);
+
 #endif

@@ -129,31 +129,30 @@ make(const struct zk_fs_options *options, const struct zk_fs_port *port)
 static int
 mount_session(struct zk_fs *fs, const struct zk_fs_options *options)
 {
-	char text[4096], name[] = "zkfs", dash_o[] = "-o";
-	char *argv[] = {name, dash_o, text, NULL};
-	struct fuse_args args = FUSE_ARGS_INIT(3, argv);
+	char name[] = "zkfs", dash_d[] = "-d", place[32];
+	char *argv[] = {name, dash_d, NULL};
+	struct fuse_args args = FUSE_ARGS_INIT(options->debug ? 2 : 1, argv);
 	int rc, fd;
 
-	rc = zk_mount_options(options, text, sizeof(text));
-	if (rc < 0)
-		return rc;
 	fs->session = fuse_session_new(&args, &ops, sizeof(ops), fs);
 	fuse_opt_free_args(&args);
 	if (fs->session == NULL)
 		return -EINVAL;
-	errno = 0;
-	if (fuse_session_mount(fs->session, fs->mountpoint) != 0) {
-		rc = errno != 0 ? -errno : -EIO;
+	rc = zk_mount_make(options, &fd);
+	if (rc < 0) {
 		fuse_session_destroy(fs->session);
 		fs->session = NULL;
 		return rc;
 	}
+	/* This tells libfuse that it is mounted, and fd is its own now. */
+	(void)snprintf(place, sizeof(place), "/dev/fd/%d", fd);
+	if (fuse_session_mount(fs->session, place) != 0)
+		return -EIO;
 	rc = zk_init_hook(fs);
 	if (rc < 0)
 		return rc;
 	fs->mount_id = zk_mount_id(fs->mountpoint);
 	/* The workers poll; see receive(). */
-	fd = fuse_session_fd(fs->session);
 	rc = fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 	return rc < 0 ? -errno : 0;
 }

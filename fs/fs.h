@@ -19,6 +19,7 @@ struct zk_fs_options {
 	const char *mountpoint; /* absolute */
 	const char *source;     /* shown as the device in /proc/mounts */
 	unsigned long mount_flags;
+	const char *mount_data; /* more for the kernel: "a=b,c"; or NULL */
 	bool read_only;
 	uint64_t max_file;      /* bytes */
 	uint32_t op_timeout_ms; /* then a waiting write gets ETIMEDOUT */

@@ -1,61 +1,48 @@
 #include "fs/mount.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <unistd.h>
 
-static const struct {
-	unsigned long flag;
-	const char *set, *unset;
-} flags[] = {
-    {MS_RDONLY, "ro", "rw"},
-    {MS_NOSUID, "nosuid", "suid"},
-    {MS_NODEV, "nodev", "dev"},
-    {MS_NOEXEC, "noexec", NULL},
-    {MS_SYNCHRONOUS, "sync", NULL},
-    {MS_DIRSYNC, "dirsync", NULL},
-    {MS_NOATIME, "noatime", NULL},
-    {MS_NODIRATIME, "nodiratime", NULL},
-};
-
-/* In an option a comma ends the value, unless a backslash comes before it. */
-static size_t
-escape(const char *value, char *buf, size_t cap)
+int
+zk_mount_data(int fd, const char *more, char *buf, size_t cap)
 {
-	size_t len = 0;
+	int n = snprintf(buf, cap,
+	    "fd=%d,rootmode=40000,user_id=0,group_id=0,default_permissions,"
+	    "allow_other%s%s",
+	    fd, more[0] != '\0' ? "," : "", more);
 
-	for (; *value != '\0' && len + 2 < cap; value++) {
-		if (*value == ',' || *value == '\\')
-			buf[len++] = '\\';
-		buf[len++] = *value;
-	}
-	buf[len] = '\0';
-	return *value == '\0' ? len : cap;
+	return n < 0 || (size_t)n >= cap ? -EMSGSIZE : 0;
 }
 
 int
-zk_mount_options(const struct zk_fs_options *options, char *buf, size_t cap)
+zk_mount_make(const struct zk_fs_options *options, int *ret_fd)
 {
-	unsigned long mount_flags = options->mount_flags;
-	char source[2048];
-	int n;
+	unsigned long flags = options->mount_flags;
+	const char *more = options->mount_data;
+	char data[2048];
+	int fd, rc;
 
 	if (options->read_only)
-		mount_flags |= MS_RDONLY;
-	if (escape(options->source, source, sizeof(source)) == sizeof(source))
-		return -EMSGSIZE;
-	n = snprintf(buf, cap,
-	    "subtype=zkfs,fsname=%s,allow_other,default_permissions%s", source,
-	    options->debug ? ",debug" : "");
-	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
-		bool set = (mount_flags & flags[i].flag) != 0;
-		const char *name = set ? flags[i].set : flags[i].unset;
-		if (name != NULL && n >= 0 && (size_t)n < cap)
-			n += snprintf(buf + n, cap - (size_t)n, ",%s", name);
+		flags |= MS_RDONLY;
+	fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	rc = zk_mount_data(fd, more == NULL ? "" : more, data, sizeof(data));
+	if (rc == 0 &&
+	    mount(options->source, options->mountpoint, "fuse.zkfs", flags,
+	        data) < 0)
+		rc = -errno;
+	if (rc < 0) {
+		(void)close(fd);
+		return rc;
 	}
-	return n < 0 || (size_t)n >= cap ? -EMSGSIZE : 0;
+	*ret_fd = fd;
+	return 0;
 }
 
 /* \040 and the like, as proc(5) writes special characters. */

@@ -6,11 +6,13 @@
 #include "fs/fs.h"
 
 /*
- * The argument of libfuse's -o for these options.  0, or -EMSGSIZE when it
- * exceeds cap.
+ * Mount, with mount(2): libfuse knows a part only of the flags that Linux has
+ * for a mount.  *ret_fd is the kernel's end of it, the caller's to close.
  */
-int zk_mount_options(const struct zk_fs_options *options, char *buf,
-    size_t cap);
+int zk_mount_make(const struct zk_fs_options *options, int *ret_fd);
+
+/* The last argument of that mount(2).  0, or -EMSGSIZE: more than cap. */
+int zk_mount_data(int fd, const char *more, char *buf, size_t cap);
 
 /* The id of the topmost mount on this directory, or -ENOENT. */
 int zk_mount_id(const char *mountpoint);

@@ -51,6 +51,40 @@ check "mount -f mounts nothing" mount -f -t zkfs none "$M" \
     -o "data=$D,config=none"
 check_not "nothing is mounted" is_mounted
 
+# What the kernel shows of a mount with the option $1 must match $2, and with
+# $3 it must not.
+shown() {
+	local seen
+	by_mount none "$M" -o "data=$D,config=none,$1" || return
+	seen=$(awk -v dir="$M" '$5 == dir { print $6, $NF }' \
+	    /proc/self/mountinfo)
+	umount "$M" && "$WAITFOR" gone 20 "$FS_PID"
+	echo "$1: $seen"
+	grep -qwE -- "$2" <<<"$seen" && ! grep -qwE -- "${3:-none}" <<<"$seen"
+}
+while read -r option want not; do
+	check "-o $option" shown "$option" "$want" "$not"
+done <<'END'
+defaults rw,nosuid,nodev,relatime
+ro ro
+noexec noexec
+exec,dev,suid nodev noexec
+noatime noatime relatime
+nodiratime nodiratime
+nodiratime,noatime,noexec noexec,noatime,nodiratime
+strictatime rw relatime
+relatime relatime
+lazytime lazytime
+nosymfollow nosymfollow
+sync,dirsync rw sync|dirsync
+user noexec
+owner nosuid noexec
+silent,mand,iversion rw
+_netdev,nofail,x-foo=1,X-bar,comment=a rw
+context=system_u:object_r:tmp_t:s0 rw
+rootcontext="system_u:object_r:tmp_t:s0:c1,c2" rw
+END
+
 printf 'none %s zkfs data=%s,config=none,_netdev,noauto,nofail 0 0\n' \
     "$M" "$D" >"$WORK/fstab"
 check "a line of fstab" mount --fstab "$WORK/fstab" "$M"

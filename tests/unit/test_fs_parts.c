@@ -9,28 +9,19 @@
 #include "fs/mount.h"
 #include "fs/proc.h"
 
-Test(fs_mount, a_source_with_commas_stays_one_value)
+Test(fs_mount, what_the_kernel_is_told_ends_in_what_is_asked_for)
 {
-	struct zk_fs_options options = {
-	    .source = "a=1,b=2,c\\d",
-	    .mount_flags = MS_NOSUID | MS_NODEV | MS_NOEXEC,
-	};
 	char text[512];
 
-	cr_assert_eq(zk_mount_options(&options, text, sizeof(text)), 0);
+	cr_assert_eq(zk_mount_data(7, "", text, sizeof(text)), 0);
 	cr_expect_str_eq(text,
-	    "subtype=zkfs,fsname=a=1\\,b=2\\,c\\\\d,allow_other,"
-	    "default_permissions,rw,nosuid,nodev,noexec");
-}
-
-Test(fs_mount, flags_that_are_not_set_are_taken_back)
-{
-	struct zk_fs_options options = {.source = "z", .read_only = true};
-	char text[512];
-
-	cr_assert_eq(zk_mount_options(&options, text, sizeof(text)), 0);
-	cr_expect_not_null(strstr(text, ",ro,suid,dev"));
-	cr_expect_eq(zk_mount_options(&options, text, 20), -EMSGSIZE);
+	    "fd=7,rootmode=40000,user_id=0,group_id=0,default_permissions,"
+	    "allow_other");
+	cr_assert_eq(
+	    zk_mount_data(7, "context=\"a:b:c:s0,s1\"", text, sizeof(text)), 0);
+	cr_expect_not_null(
+	    strstr(text, ",allow_other,context=\"a:b:c:s0,s1\""));
+	cr_expect_eq(zk_mount_data(7, "", text, 20), -EMSGSIZE);
 }
 
 Test(fs_mount, the_root_is_mounted_and_nonsense_is_not)

@@ -255,6 +255,7 @@ Test(options, flags_follow_the_order_in_which_they_are_given)
 	    {"/zk -o suid", MS_NODEV},
 	    {"/zk -o dev", MS_NOSUID | MS_NODEV},
 	    {"/zk -o users,exec,suid", MS_NODEV},
+	    {"/zk -o owner,group", MS_NOSUID | MS_NODEV},
 	    {"/zk -o exec,users", MS_NOSUID | MS_NODEV | MS_NOEXEC},
 	    {"/zk -o sync", MS_NOSUID | MS_NODEV},
 	    {"/zk -o relatime,lazytime",
