@@ -31,13 +31,16 @@ zk_apply_changed(struct zk_apply *ap, struct zk_change *change)
 
 void
 zk_apply_touched(struct zk_apply *ap, enum zk_change_kind kind,
-    const struct zk_attr *attr)
+    const struct zk_inode *node)
 {
 	struct zk_change change = {
 	    .kind = kind,
-	    .ino = attr->ino,
-	    .type = attr->mode & S_IFMT,
-	    .nlink = attr->nlink,
+	    .ino = node->attr.ino,
+	    .type = node->attr.mode & S_IFMT,
+	    .nlink = node->attr.nlink,
+	    .parent = node->attr.parent,
+	    .name = node->name,
+	    .name_len = node->name_len,
 	    .replaces = kind == ZK_CHANGE_MODIFY && ap->replaces,
 	};
 

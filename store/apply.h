@@ -5,6 +5,7 @@
 
 #include "base/change.h"
 #include "base/command.h"
+#include "store/inode.h"
 #include "store/log.h"
 #include "store/table.h"
 
@@ -64,8 +65,8 @@ int zk_apply(struct zk_tx *tx, const struct zk_entry *entry,
  * same for all changes of an entry (rev, time, session, ...) is filled in.
  */
 void zk_apply_changed(struct zk_apply *ap, struct zk_change *change);
-/* MODIFY or ATTRIB of a node whose attributes these now are. */
+/* MODIFY or ATTRIB of a node that is like this now. */
 void zk_apply_touched(struct zk_apply *ap, enum zk_change_kind kind,
-    const struct zk_attr *attr);
+    const struct zk_inode *node);
 
 #endif

@@ -9,10 +9,11 @@
 #include "base/err.h"
 
 /*
- * Row: key ino; value: format u8 = 1, then the fields of struct zk_attr but
- * ino in the order below, little-endian, then seq, then the inline bytes.
+ * Row: key ino; value: format u8 = 2, then the fields of struct zk_attr but
+ * ino in the order below, little-endian, then seq, the name's length u8, the
+ * name, and the inline bytes.
  */
-#define INODE_FORMAT 1u
+#define INODE_FORMAT 2u
 
 static void
 enc_stamp(struct zk_enc *enc, const struct zk_stamp *stamp)
@@ -109,6 +110,22 @@ zk_inode_attr(struct zk_tx *tx, uint64_t ino, struct zk_attr *ret_attr)
 }
 
 int
+zk_inode_attr_name(struct zk_tx *tx, uint64_t ino, struct zk_attr *ret_attr,
+    const char **ret_name, size_t *ret_len)
+{
+	struct zk_dec dec;
+	int rc;
+
+	rc = inode_open(tx, ino, ret_attr, &dec);
+	if (rc < 0)
+		return rc;
+	(void)zk_dec_u64(&dec);
+	*ret_len = zk_dec_u8(&dec);
+	*ret_name = zk_dec_raw(&dec, *ret_len);
+	return dec.failed ? tx->fatal = -ZK_ECORRUPT : 0;
+}
+
+int
 zk_inode_get(struct zk_tx *tx, uint64_t ino, struct zk_inode *ret_inode)
 {
 	struct zk_dec dec;
@@ -119,6 +136,10 @@ zk_inode_get(struct zk_tx *tx, uint64_t ino, struct zk_inode *ret_inode)
 	if (rc < 0)
 		return rc;
 	ret_inode->seq = zk_dec_u64(&dec);
+	ret_inode->name_len = zk_dec_u8(&dec);
+	data = zk_dec_raw(&dec, ret_inode->name_len);
+	if (data != NULL)
+		memcpy(ret_inode->name, data, ret_inode->name_len);
 	ret_inode->data_len = dec.len - dec.pos;
 	if (dec.failed || ret_inode->data_len > sizeof(ret_inode->data))
 		return tx->fatal = -ZK_ECORRUPT;
@@ -132,10 +153,11 @@ int
 zk_inode_put(struct zk_tx *tx, const struct zk_inode *inode)
 {
 	const struct zk_key key = zk_key1(ZK_TABLE_INODE, inode->attr.ino);
-	uint8_t value[256 + ZK_SYMLINK_MAX + 1];
+	uint8_t value[512 + ZK_SYMLINK_MAX + 1];
 	struct zk_enc enc;
 
 	ZK_ASSERT(inode->attr.ino != 0);
+	ZK_ASSERT(inode->name_len <= ZK_NAME_MAX);
 	ZK_ASSERT(!S_ISREG(inode->attr.mode) || inode->data_len == 0 ||
 	    inode->data_len == inode->attr.size);
 
@@ -143,6 +165,8 @@ zk_inode_put(struct zk_tx *tx, const struct zk_inode *inode)
 	zk_enc_u8(&enc, INODE_FORMAT);
 	enc_attr(&enc, &inode->attr);
 	zk_enc_u64(&enc, inode->seq);
+	zk_enc_u8(&enc, (uint8_t)inode->name_len);
+	zk_enc_raw(&enc, inode->name, inode->name_len);
 	zk_enc_raw(&enc, inode->data, inode->data_len);
 	ZK_ASSERT(!enc.failed);
 	return zk_row_put(tx, &key, value, enc.len);

@@ -19,6 +19,9 @@
 struct zk_inode {
 	struct zk_attr attr;
 	uint64_t seq; /* directories: the next sequential name's number */
+	/* A name of it in attr.parent; see link.h.  None: root, orphans. */
+	size_t name_len;
+	char name[ZK_NAME_MAX];
 	size_t data_len;
 	uint8_t data[ZK_SYMLINK_MAX + 1]; /* content, or the link's target */
 };
@@ -30,5 +33,8 @@ int zk_inode_get(struct zk_tx *tx, uint64_t ino, struct zk_inode *ret_inode);
 int zk_inode_put(struct zk_tx *tx, const struct zk_inode *inode);
 /* The attributes alone. */
 int zk_inode_attr(struct zk_tx *tx, uint64_t ino, struct zk_attr *ret_attr);
+/* And its name, which points into the map as that of zk_row_get(). */
+int zk_inode_attr_name(struct zk_tx *tx, uint64_t ino, struct zk_attr *ret_attr,
+    const char **ret_name, size_t *ret_len);
 
 #endif

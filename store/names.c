@@ -124,6 +124,7 @@ init_node(struct zk_apply *ap, const struct zk_inode *dir,
 
 	memset(&ret_node->attr, 0, sizeof(ret_node->attr));
 	ret_node->seq = 0;
+	ret_node->name_len = 0;
 	ret_node->data_len = 0;
 	ret_node->attr = (struct zk_attr){
 	    .ino = ap->tx->state.ino_next,
@@ -213,6 +214,7 @@ zk_names_create(struct zk_apply *ap)
 	if (rc < 0)
 		return rc;
 	init_node(ap, &dir, &node);
+	zk_link_first(&node, dir.attr.ino, out->name, out->name_len);
 	ref = (struct zk_entry_ref){
 	    .ino = node.attr.ino,
 	    .type = node.attr.mode & S_IFMT,
@@ -279,6 +281,9 @@ zk_names_link(struct zk_apply *ap)
 	rc = zk_dirent_put(ap->tx, cmd->ino, cmd->name, cmd->name_len, &ref);
 	if (rc < 0)
 		return rc;
+	rc = zk_link_add(ap->tx, &node, cmd->ino, cmd->name, cmd->name_len);
+	if (rc < 0)
+		return rc;
 	node.attr.nlink++;
 	node.attr.ctime = ap->now;
 	zk_names_touch_dir(ap, &dir);
@@ -292,8 +297,8 @@ zk_names_link(struct zk_apply *ap)
 
 /* A node has lost a name that was taken out of its directory already. */
 int
-zk_names_drop_link(struct zk_apply *ap, uint64_t ino, uint32_t *ret_nlink,
-    bool *ret_orphan)
+zk_names_drop_link(struct zk_apply *ap, uint64_t ino,
+    const struct zk_link_name *lost, uint32_t *ret_nlink, bool *ret_orphan)
 {
 	struct zk_inode node;
 	int rc;
@@ -310,7 +315,10 @@ zk_names_drop_link(struct zk_apply *ap, uint64_t ino, uint32_t *ret_nlink,
 		if (rc < 0 && rc != -ENOENT)
 			return rc;
 	}
-	rc = zk_inode_put(ap->tx, &node);
+	rc = zk_link_drop(ap->tx, &node, lost->parent, lost->name,
+	    lost->name_len);
+	if (rc == 0)
+		rc = zk_inode_put(ap->tx, &node);
 	if (rc < 0)
 		return rc;
 	ap->outcome->attr = node.attr;
@@ -332,6 +340,7 @@ remove_name(struct zk_apply *ap, struct zk_inode *dir, const char *name,
 	    .ino = ref->ino,
 	    .type = ref->type,
 	};
+	const struct zk_link_name lost = {dir->attr.ino, name, name_len};
 	int rc;
 
 	rc = zk_dirent_delete(ap->tx, dir->attr.ino, name, name_len);
@@ -343,7 +352,8 @@ remove_name(struct zk_apply *ap, struct zk_inode *dir, const char *name,
 	rc = zk_inode_put(ap->tx, dir);
 	if (rc < 0)
 		return rc;
-	rc = zk_names_drop_link(ap, ref->ino, &change.nlink, &change.orphan);
+	rc = zk_names_drop_link(ap, ref->ino, &lost, &change.nlink,
+	    &change.orphan);
 	zk_apply_changed(ap, &change);
 	return rc;
 }
@@ -409,35 +419,6 @@ zk_names_remove_ephemeral(struct zk_apply *ap, const struct zk_ephemeral *eph)
 	return rc;
 }
 
-/* The name of a file that has one, in the directory it was put into last. */
-static int
-find_name(struct zk_apply *ap, const struct zk_attr *attr,
-    struct zk_ephemeral *ret_eph)
-{
-	const struct zk_key from = zk_key1(ZK_TABLE_DIRENT, attr->parent);
-	struct zk_scan scan;
-	int rc;
-
-	rc = zk_scan_begin(ap->tx, &from, from.len, &scan);
-	if (rc < 0)
-		return rc;
-	while ((rc = zk_scan_next(&scan)) == 0) {
-		struct zk_entry_ref ref;
-		const char *name;
-
-		rc = zk_dirent_decode(&scan.at, scan.value, scan.value_len,
-		    &ref, &name, &ret_eph->name_len);
-		if (rc < 0 || ref.ino != attr->ino)
-			continue;
-		ret_eph->ino = attr->ino;
-		ret_eph->parent = attr->parent;
-		memcpy(ret_eph->name, name, ret_eph->name_len);
-		break;
-	}
-	zk_scan_end(&scan);
-	return rc;
-}
-
 int
 zk_names_ephemeral(struct zk_apply *ap)
 {
@@ -458,10 +439,10 @@ zk_names_ephemeral(struct zk_apply *ap)
 	if (!S_ISREG(node.attr.mode) || node.attr.nlink != 1 ||
 	    node.attr.session != 0)
 		return -EPERM;
-	/* A directory is searched: this is rare, and needs no second index. */
-	rc = find_name(ap, &node.attr, &eph);
-	if (rc < 0)
-		return rc == -ENOENT ? -EPERM : rc;
+	eph.ino = cmd->ino;
+	eph.parent = node.attr.parent;
+	eph.name_len = node.name_len;
+	memcpy(eph.name, node.name, node.name_len);
 	node.attr.session = cmd->session;
 	node.attr.handle = cmd->handle;
 	node.attr.mode |= S_ISVTX;
@@ -470,6 +451,6 @@ zk_names_ephemeral(struct zk_apply *ap)
 	if (rc == 0)
 		rc = zk_ephemeral_put(ap->tx, cmd->session, cmd->handle, &eph);
 	ap->outcome->attr = node.attr;
-	zk_apply_touched(ap, ZK_CHANGE_ATTRIB, &node.attr);
+	zk_apply_touched(ap, ZK_CHANGE_ATTRIB, &node);
 	return rc;
 }

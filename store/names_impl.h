@@ -2,6 +2,7 @@
 #define ZK_STORE_NAMES_IMPL_H
 
 #include "store/inode.h"
+#include "store/link.h"
 #include "store/names.h"
 
 /* What names*.c share. */
@@ -17,10 +18,11 @@ int zk_names_load_dir(struct zk_apply *ap, uint64_t ino,
 void zk_names_touch_dir(struct zk_apply *ap, struct zk_inode *dir);
 
 /*
- * A node has lost a name that was taken out of its directory already.
- * *ret_nlink: the names it has left; *ret_orphan: none, and it is held.
+ * A node has lost the name `lost`, which was taken out of its directory
+ * already.  *ret_nlink: the names it has left; *ret_orphan: none, and it is
+ * held.
  */
-int zk_names_drop_link(struct zk_apply *ap, uint64_t ino, uint32_t *ret_nlink,
-    bool *ret_orphan);
+int zk_names_drop_link(struct zk_apply *ap, uint64_t ino,
+    const struct zk_link_name *lost, uint32_t *ret_nlink, bool *ret_orphan);
 
 #endif

@@ -73,11 +73,23 @@ check_rename(struct zk_apply *ap, const struct end *from, const struct end *to)
 	return rc;
 }
 
-/* The node behind ref now has the name at `to`, and only that one there. */
-static int
-settle(struct zk_apply *ap, const struct zk_entry_ref *ref,
-    const struct end *to, uint32_t *ret_nlink)
+static struct zk_link_name
+link_name(const struct end *end)
 {
+	return (struct zk_link_name){
+	    .parent = end->dir->attr.ino,
+	    .name = end->name,
+	    .name_len = end->name_len,
+	};
+}
+
+/* The node at `from` now has the name at `to`, and only that one there. */
+static int
+settle(struct zk_apply *ap, const struct end *from, const struct end *to,
+    uint32_t *ret_nlink)
+{
+	const struct zk_entry_ref *ref = &from->ref;
+	const struct zk_link_name old = link_name(from), new = link_name(to);
 	struct zk_inode node = {0};
 	int rc;
 
@@ -88,7 +100,9 @@ settle(struct zk_apply *ap, const struct zk_entry_ref *ref,
 	if (rc < 0)
 		return rc;
 	node.attr.ctime = ap->now;
-	node.attr.parent = to->dir->attr.ino;
+	rc = zk_link_move(ap->tx, &node, &old, &new);
+	if (rc < 0)
+		return rc;
 	if (node.attr.session != 0) {
 		struct zk_ephemeral eph = {
 		    .ino = node.attr.ino,
@@ -121,9 +135,9 @@ exchange(struct zk_apply *ap, struct end *from, struct end *to,
 		from->dir->attr.nlink++;
 		to->dir->attr.nlink--;
 	}
-	rc = settle(ap, &from->ref, to, &change->nlink);
+	rc = settle(ap, from, to, &change->nlink);
 	if (rc == 0)
-		rc = settle(ap, &to->ref, from, &change->nlink2);
+		rc = settle(ap, to, from, &change->nlink2);
 	return rc;
 }
 
@@ -131,6 +145,7 @@ static int
 move(struct zk_apply *ap, struct end *from, struct end *to,
     struct zk_change *change)
 {
+	const struct zk_link_name lost = link_name(to);
 	int rc = 0;
 
 	if (to->ref.ino != 0) {
@@ -139,13 +154,13 @@ move(struct zk_apply *ap, struct end *from, struct end *to,
 		if (rc == 0 && S_ISDIR(to->ref.type))
 			to->dir->attr.nlink--;
 		if (rc == 0)
-			rc = zk_names_drop_link(ap, to->ref.ino,
+			rc = zk_names_drop_link(ap, to->ref.ino, &lost,
 			    &change->nlink2, &change->orphan);
 		if (rc < 0)
 			return rc;
 	}
 	/* Add before removing: a full directory refuses while that is easy. */
-	rc = settle(ap, &from->ref, to, &change->nlink);
+	rc = settle(ap, from, to, &change->nlink);
 	if (rc == 0)
 		rc = zk_dirent_delete(ap->tx, from->dir->attr.ino, from->name,
 		    from->name_len);

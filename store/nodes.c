@@ -77,7 +77,7 @@ content_changed(struct zk_apply *ap, struct zk_inode *node)
 	if (rc == 0)
 		rc = zk_inode_put(ap->tx, node);
 	ap->outcome->attr = node->attr;
-	zk_apply_touched(ap, ZK_CHANGE_MODIFY, &node->attr);
+	zk_apply_touched(ap, ZK_CHANGE_MODIFY, node);
 	return rc;
 }
 
@@ -217,7 +217,7 @@ zk_nodes_setattr(struct zk_apply *ap)
 	node.attr.ctime = ap->now;
 	ap->outcome->attr = node.attr;
 	zk_apply_touched(ap, sized ? ZK_CHANGE_MODIFY : ZK_CHANGE_ATTRIB,
-	    &node.attr);
+	    &node);
 	return zk_inode_put(ap->tx, &node);
 }
 
@@ -282,7 +282,7 @@ xattr_changed(struct zk_apply *ap, struct zk_inode *node)
 {
 	node->attr.ctime = ap->now;
 	ap->outcome->attr = node->attr;
-	zk_apply_touched(ap, ZK_CHANGE_ATTRIB, &node->attr);
+	zk_apply_touched(ap, ZK_CHANGE_ATTRIB, node);
 	return zk_inode_put(ap->tx, node);
 }
 

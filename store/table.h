@@ -41,6 +41,7 @@ enum zk_table {
 	ZK_TABLE_INODE = 'i',     /* ino: see inode.c */
 	ZK_TABLE_LOCK = 'k',      /* ino: see lock.c */
 	ZK_TABLE_ROSTER = 'm',    /* id: see roster.c */
+	ZK_TABLE_NAME = 'n',      /* ino, parent, name: ""; see link.h */
 	ZK_TABLE_ORPHAN = 'o',    /* ino, session: "" */
 	ZK_TABLE_SESSION = 's',   /* session: see session.c */
 	ZK_TABLE_WAITER = 'w',    /* ino, number of the entry: see lock.c */

@@ -235,6 +235,7 @@ checker_of(uint8_t table)
 	    {ZK_TABLE_CHUNK, zk_verify_chunk_row},
 	    {ZK_TABLE_INODE, zk_verify_inode_row},
 	    {ZK_TABLE_LOCK, zk_verify_lock_row},
+	    {ZK_TABLE_NAME, zk_verify_name_row},
 	    {ZK_TABLE_ORPHAN, zk_verify_orphan_row},
 	    {ZK_TABLE_ROSTER, roster_row},
 	    {ZK_TABLE_SESSION, session_row},

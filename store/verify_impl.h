@@ -82,6 +82,7 @@ int zk_verify_dirent_row(struct zk_verifier *v, const struct zk_scan *scan);
 int zk_verify_ephemeral_row(struct zk_verifier *v, const struct zk_scan *scan);
 int zk_verify_chunk_row(struct zk_verifier *v, const struct zk_scan *scan);
 int zk_verify_inode_row(struct zk_verifier *v, const struct zk_scan *scan);
+int zk_verify_name_row(struct zk_verifier *v, const struct zk_scan *scan);
 int zk_verify_orphan_row(struct zk_verifier *v, const struct zk_scan *scan);
 int zk_verify_xattr_row(struct zk_verifier *v, const struct zk_scan *scan);
 int zk_verify_tree_end(struct zk_verifier *v);

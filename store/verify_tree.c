@@ -250,6 +250,54 @@ check_orphan(struct zk_verifier *v, const struct zk_attr *attr)
 	return rc;
 }
 
+/* The name that the node's row tells must lead to it. */
+static int
+check_own_name(struct zk_verifier *v, const struct zk_inode *node)
+{
+	const struct zk_attr *attr = &node->attr;
+	struct zk_entry_ref ref = {.ino = 0};
+	int rc = 0;
+
+	if (attr->ino == ZK_INO_ROOT || attr->nlink == 0)
+		return node->name_len == 0
+		    ? 0
+		    : zk_verify_fail(v, "node %" PRIu64 " tells a name",
+		          attr->ino);
+	rc = zk_dirent_get(v->tx, attr->parent, node->name, node->name_len,
+	    &ref);
+	if (rc < 0 && rc != -ENOENT)
+		return rc;
+	return ref.ino == attr->ino
+	    ? 0
+	    : zk_verify_fail(v, "node %" PRIu64 " tells a wrong name",
+	          attr->ino);
+}
+
+/* Of several names there is a row each; that they are right, see below. */
+static int
+check_links(struct zk_verifier *v, const struct zk_attr *attr)
+{
+	const struct zk_key from = zk_key1(ZK_TABLE_NAME, attr->ino);
+	struct zk_scan scan;
+	uint32_t count = 0;
+	int rc;
+
+	if (S_ISDIR(attr->mode) || attr->nlink < 2)
+		return 0;
+	rc = zk_scan_begin(v->tx, &from, from.len, &scan);
+	if (rc < 0)
+		return rc;
+	while ((rc = zk_scan_next(&scan)) == 0)
+		count++;
+	zk_scan_end(&scan);
+	if (rc == -ENOENT && count != attr->nlink)
+		return zk_verify_fail(v,
+		    "node %" PRIu64 " has %" PRIu32
+		    " names, but tells %" PRIu32,
+		    attr->ino, attr->nlink, count);
+	return rc == -ENOENT ? 0 : rc;
+}
+
 static int
 check_names(struct zk_verifier *v, const struct zk_attr *attr,
     const struct zk_verify_name *names, size_t count)
@@ -288,6 +336,10 @@ zk_verify_inode_row(struct zk_verifier *v, const struct zk_scan *scan)
 		rc = claim_names(v, ino, &names, &count);
 	if (rc == 0)
 		rc = check_names(v, &node.attr, names, count);
+	if (rc == 0)
+		rc = check_own_name(v, &node);
+	if (rc == 0)
+		rc = check_links(v, &node.attr);
 	if (rc == 0)
 		rc = check_orphan(v, &node.attr);
 	if (rc == 0)
@@ -348,6 +400,33 @@ zk_verify_orphan_row(struct zk_verifier *v, const struct zk_scan *scan)
 		return rc;
 	return zk_verify_session(v, zk_get_be64(scan->at.bytes + 1 + 8),
 	    "hold");
+}
+
+int
+zk_verify_name_row(struct zk_verifier *v, const struct zk_scan *scan)
+{
+	const uint64_t ino = zk_get_be64(scan->at.bytes + 1);
+	const size_t at = 1 + 8 + 8;
+	struct zk_entry_ref ref = {.ino = 0};
+	struct zk_attr attr = {.ino = 0};
+	int rc;
+
+	if (scan->at.len <= at || scan->at.len > at + ZK_NAME_MAX)
+		return zk_verify_fail(v, "name with a key of %zu bytes",
+		    scan->at.len);
+	rc = zk_dirent_get(v->tx, zk_get_be64(scan->at.bytes + 1 + 8),
+	    (const char *)scan->at.bytes + at, scan->at.len - at, &ref);
+	if (rc == 0 && ref.ino == ino) {
+		rc = zk_inode_attr(v->tx, ino, &attr);
+		if (rc == -ENOENT) /* the entry's fault: told there */
+			return 0;
+	}
+	if (rc < 0 && rc != -ENOENT)
+		return rc;
+	if (ref.ino != ino || S_ISDIR(attr.mode) || attr.nlink < 2)
+		return zk_verify_fail(v,
+		    "node %" PRIu64 ": a name that is not one of several", ino);
+	return 0;
 }
 
 int

@@ -34,6 +34,8 @@ struct rig {
 	/* The last answer to an earlier command. */
 	uint64_t late_number;
 	struct zk_outcome late;
+
+	void (*watch)(const struct zk_change *change); /* or NULL */
 };
 
 static struct rig rig;
@@ -43,6 +45,8 @@ rig_change(void *arg, const struct zk_change *change)
 {
 	(void)arg;
 	rig.change_count++;
+	if (rig.watch != NULL)
+		rig.watch(change);
 	if (change->orphan) {
 		rig.orphan_count++;
 		rig.orphan = change->kind == ZK_CHANGE_RENAME ? change->ino2

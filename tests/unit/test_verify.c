@@ -80,6 +80,15 @@ chunk_key(uint64_t ino, uint32_t chunk)
 	return key;
 }
 
+static struct zk_key
+link_key(uint64_t ino, uint64_t parent, const char *name)
+{
+	struct zk_key key = zk_key2(ZK_TABLE_NAME, ino, parent);
+
+	zk_key_raw(&key, name, strlen(name));
+	return key;
+}
+
 static void
 name_to_nowhere(void)
 {
@@ -101,6 +110,27 @@ name_in_no_directory(void)
 	node.attr.nlink++;
 	put();
 	add_name(file, "below", linked, S_IFREG);
+	put_row(link_key(linked, file, "below"), "");
+}
+
+static void
+name_untold(void)
+{
+	delete_row(link_key(linked, subdir, "linked2"));
+}
+
+static void
+name_told_that_is_not(void)
+{
+	put_row(link_key(file, dir, "file"), "");
+}
+
+static void
+own_name_that_is_not(void)
+{
+	load(file);
+	node.name[0] ^= 1;
+	put();
 }
 
 static void
@@ -392,6 +422,9 @@ Test(verify, each_broken_promise_is_found)
 	    {"names node 999, which is missing", name_to_nowhere},
 	    {"which is missing", name_to_nowhere_below_others},
 	    {"which is no directory", name_in_no_directory},
+	    {"has 2 names, but tells 1", name_untold},
+	    {"a name that is not one of several", name_told_that_is_not},
+	    {"tells a wrong name", own_name_that_is_not},
 	    {"counts 1 names, but has 0", node_without_name},
 	    {"nobody holds it", orphan_without_holder},
 	    {"is held without a name, but has one", holder_of_a_named_node},
