@@ -309,7 +309,10 @@ zk_net_dial(struct conn *conn)
 	if (rc != 0)
 		return zk_net_error(rc);
 	(void)atomic_fetch_add(&t->dials, 1);
-	nng_aio_set_timeout(conn->dial_aio, (nng_duration)t->handshake_ms);
+	/*
+	 * Without nng's own time-out, whose thread may be about to cancel what
+	 * we free at the same time; conn->deadline_ms is the bound.
+	 */
 	nng_stream_dialer_dial(conn->dialer, conn->dial_aio);
 	return 0;
 }

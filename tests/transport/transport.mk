@@ -10,9 +10,10 @@ $(TRANSPORT)/%: $(TRANSPORT)/%.o $(TRANSPORT_OBJS)
 	@echo "  LD      $@"
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS_NNG) -lmbedcrypto -lpthread
 
-check-transport: $(TRANSPORT)/stress $(TRANSPORT)/abuse
+check-transport: $(TRANSPORT)/stress $(TRANSPORT)/abuse $(TRANSPORT)/silent
 	$(Q)TSAN_OPTIONS=$(TRANSPORT_TSAN) timeout 120 $(TRANSPORT)/stress
 	$(Q)TSAN_OPTIONS=$(TRANSPORT_TSAN) timeout 120 $(TRANSPORT)/abuse
+	$(Q)TSAN_OPTIONS=$(TRANSPORT_TSAN) timeout 120 $(TRANSPORT)/silent
 bench-transport: $(TRANSPORT)/latency
 	$(Q)$(TRANSPORT)/latency
 
