@@ -168,9 +168,8 @@ zk_op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 		zk_reply_rc(req, -EPERM);
 		return;
 	}
-	/* They are facts: they cannot be taken off. */
 	if (zk_vxattr_is(name)) {
-		zk_reply_rc(req, -EPERM);
+		zk_reply_rc(req, zk_vxattr_remove(zk_fs_of(req), ino, name));
 		return;
 	}
 	call = zk_call_new(zk_fs_of(req), req, &cmd, zk_answer_rc_ino);

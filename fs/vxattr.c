@@ -281,3 +281,21 @@ zk_vxattr_set(fuse_req_t req, uint64_t ino, const char *name, const char *value,
 	}
 	zk_reply_rc(req, rc);
 }
+
+int
+zk_vxattr_remove(struct zk_fs *fs, uint64_t ino, const char *name)
+{
+	char value[VALUE_BYTES_MAX];
+	struct zk_attr attr;
+	int rc;
+
+	rc = fs->port.getattr(fs->port.impl, ino, &attr);
+	if (rc < 0)
+		return rc;
+	name += strlen(ZK_VXATTR_PREFIX);
+	/* Whoever asks for that wants the file to stay, and it will not. */
+	if (strcmp(name, "ephemeral") == 0 && attr.session != 0)
+		return -EPERM;
+	rc = value_of(fs, &attr, name, value, sizeof(value));
+	return rc < 0 ? rc : 0;
+}

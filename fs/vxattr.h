@@ -35,4 +35,7 @@ size_t zk_vxattr_list(struct zk_fs *fs, uint64_t ino, char *buf, size_t cap,
 void zk_vxattr_set(fuse_req_t req, uint64_t ino, const char *name,
     const char *value, size_t size);
 
+/* 0: it is there, and stays.  -ENODATA; -EPERM: of an ephemeral file. */
+int zk_vxattr_remove(struct zk_fs *fs, uint64_t ino, const char *name);
+
 #endif

@@ -238,6 +238,13 @@ check "zkfs lock runs its command under the lock, with ZKFS_FENCE" \
 	[ "$ZKFS_FENCE" -gt 0 ] && ! flock -n fenced true'
 first=$("$BUILD/zkfs" lock fenced -- bash -c 'echo "$ZKFS_FENCE"')
 cd / || exit 1
+mkdir locked
+# The kernel keeps these to itself, and so they are of this host alone.
+check "a lock on a directory excludes, on this host" flock locked bash -c '
+	! flock -n locked true && [ "$(grep -c . .zkfs/locks)" = "$0" ]' \
+    "$(grep -c . .zkfs/locks)"
+refuses "Is a directory" "$BUILD/zkfs" lock locked -- true
+cd / || exit 1
 must remount
 second=$("$BUILD/zkfs" lock "$M/fenced" -- bash -c 'echo "$ZKFS_FENCE"')
 check "the fence grows over a remount ($first, $second)" \

@@ -53,6 +53,28 @@ same "not even when it compares the content" "" \
 echo more >>"$T/many/f7"
 same "a third what has changed" ">f.st...... many/f7" \
     "$(rsync -aHi "$T/" synced/)"
+# With attributes, from a disk that knows nothing of zkfs's, onto files that are
+# there, and from zkfs to zkfs.
+mkdir "$WORK/attrs" && echo 1 >"$WORK/attrs/f" && echo 1 >"$WORK/attrs/g"
+setfattr -n user.color -v red "$WORK/attrs/f"
+# shellcheck disable=SC2317
+colored() {
+	(cd "$1" && cat f && getfattr --only-values -n user.color f 2>/dev/null)
+}
+for turn in new again changed; do
+	check "rsync -aX: $turn" rsync -aX "$WORK/attrs/" attrs/
+	check "rsync -aX --inplace: $turn" \
+	    rsync -aX --inplace --ignore-times "$WORK/attrs/" attrs/
+	check "cp -a: $turn" cp -a "$WORK/attrs/." attrs/
+	same "content and color: $turn" "$(colored "$WORK/attrs")" \
+	    "$(colored attrs)"
+	[ "$turn" = new ] || continue
+	setfattr -x user.color "$WORK/attrs/f" && echo changed >"$WORK/attrs/f"
+done
+check "rsync -aX within the mount" rsync -aX attrs/ attrs2/
+check "and out of it" rsync -aX attrs/ "$WORK/attrs2/"
+check "and back" rsync -aX --ignore-times "$WORK/attrs2/" attrs/
+rm -r attrs attrs2
 check "rsync --inplace" rsync -a --inplace --no-whole-file \
     "$T/a/large" synced/a/large
 check "diff -r finds no difference" diff -r --no-dereference \

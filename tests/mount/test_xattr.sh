@@ -77,7 +77,13 @@ for name in czxid mzxid pzxid version cversion; do
 done
 same "nor do such attempts make it ephemeral" 0 "$(value ephemeral)"
 refuses "Operation not permitted" setfattr -n user.zkfs.nonsense -v 7 f
-refuses "Operation not permitted" setfattr -x user.zkfs.version f
+# And who makes a copy like its original takes off what that does not have.
+before=$(value version)
+check "version is not taken off, nor is that an error" \
+    setfattr -x user.zkfs.version f
+same "version stays" "$before" "$(value version)"
+refuses "No such attribute" setfattr -x user.zkfs.nonsense f
+refuses "No such attribute" setfattr -x user.zkfs.fence f
 refuses "No such attribute" getfattr -n user.zkfs.nonsense f
 
 check "ordinary attributes are as on every filesystem" python3 - <<'END'
