@@ -33,7 +33,8 @@ is_unsettled(const struct zk_fs *fs, const struct zk_inode *inode)
 {
 	uint64_t now = zk_now_ms();
 
-	if (inode->truncs > 0 || inode->releasing > 0)
+	/* What the kernel is about to be told may be about its pages. */
+	if (inode->truncs > 0 || inode->releasing > 0 || inode->queued)
 		return true;
 	/* Replaced once, it may stay so; twice, somebody goes on with it. */
 	if (inode->replaced_before_ms == 0)

@@ -8,7 +8,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 SRC=$(cd "$here/../.." && pwd)
 BUILD=$(cd "${BUILD:-$SRC/build}" && pwd) || exit 2
 export BUILD SRC LC_ALL=C TZ=UTC
-LIMIT_SECONDS=120
+LIMIT_SECONDS=300
 
 # A memory file system has neither the attributes nor the flushes of a disk.
 top=$(mktemp -d "${TMPDIR:-/var/tmp}/zkfs-ctl.XXXXXX") || exit 2

@@ -25,7 +25,7 @@ for page in "$SRC"/man/zkfs.1 "$SRC"/man/zkfs.5; do
 		dir=$M/${page##*.}-$name
 		mkdir "$dir"
 		example "$page" "$name" >"$WORK/example"
-		check "${page##*/}: $name" env -C "$dir" timeout 60 \
+		check "${page##*/}: $name" env -C "$dir" timeout 200 \
 		    sh -eu "$WORK/example"
 		check_not "${page##*/}: $name complains" \
 		    grep -q 'not found' "$WORK/out"
@@ -41,6 +41,6 @@ awk '/^## A tour/ { tour = 1 } /^## What is there/ { exit }
     /^```$/ { inside = 0 }
     inside { print }' "$SRC/README.md" | sed "s,^cd /zk\$,cd $M," >"$WORK/tour"
 check "the tour is there" test -s "$WORK/tour"
-check "the tour runs" timeout 60 bash -eu "$WORK/tour"
+check "the tour runs" timeout 200 bash -eu "$WORK/tour"
 same "its last configuration" color=black "$(cat "$M/config")"
 same "its jobs" 2 "$(find "$M/jobs" -name 'job-??????????' | wc -l)"

@@ -11,7 +11,9 @@
 #   stop_fs               umount; fails if the daemon or a child of it stays
 #   kill_fs               kill -9 of the daemon
 #   remount [OPTS]        stop_fs, start_fs
-#   wait_until SECONDS CMD...    until CMD succeeds; CMD may be a function
+#   wait_until SECONDS CMD...    until CMD succeeds; CMD may be a function.  On
+#                         a busy machine four times as long: a bound is to end
+#                         a test that fails, not to measure one that passes
 #   check TEXT CMD...     CMD must succeed
 #   check_not TEXT CMD... CMD must fail
 #   refuses ERRNO-TEXT CMD...    CMD must fail and say so on stderr
@@ -109,7 +111,7 @@ same() {
 # The helper gives a turn every few milliseconds until the time is over; a
 # turn that nobody took yet is not given twice.
 wait_until() {
-	local bound=$1 turns
+	local bound=$(($1 * 4)) turns
 	shift
 	"$@" && return 0
 	exec {turns}< <(exec "$WAITFOR" turns "$bound")

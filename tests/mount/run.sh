@@ -7,7 +7,7 @@
 #   KEEP=1         leave the directories of failed tests where they are
 #   CI=true        a skipped test is a failed one, unless it has a line
 #                  "# skip-ok: REASON"
-#   # timeout: N   a line of a test that needs more than 120 s
+#   # timeout: N   a line of a test that needs more than 300 s
 #
 # A test is done well if it exits with 0, reports no failure, leaves no
 # mount, and neither a sanitizer nor an assertion spoke.  Exit status 77 is a
@@ -96,7 +96,7 @@ run_one() {
 	mkdir -p "$dir/pids"
 	start=${EPOCHREALTIME/./}
 	WORK=$dir ZKFS_TEST=$dir SRC=$(cd "$here/../.." && pwd) setsid \
-	    timeout -k 20 "${limit:-120}" bash "$test" \
+	    timeout -k 20 "${limit:-300}" bash "$test" \
 	    >"$dir/output" 2>&1 </dev/null &
 	group=$!
 	trap 'kill -TERM -- "-$group"; wait "$group"; sweep "$dir" "$group"; exit 1' \

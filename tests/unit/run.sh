@@ -11,7 +11,7 @@ for binary; do
 	# Criterion 2.4.1's runner itself can hang for good on a loaded machine
 	# (fixed in 2.4.2): what is out of time gets one more chance, and says so.
 	for try in 1 2; do
-		out=$(timeout 60 "$binary" -j1 --color=never 2>&1)
+		out=$(timeout 120 "$binary" -j1 --color=never 2>&1)
 		rc=$?
 		[ "$rc" -ne 124 ] && break
 		printf '  TIME    %s: attempt %s\n' "${binary##*/}" "$try"
