@@ -50,7 +50,8 @@ zk_call_new(struct zk_fs *fs, fuse_req_t req, const struct zk_command *cmd,
 		memcpy(names + cmd->name_len, cmd->name2, cmd->name2_len);
 	call->cmd.name2 = names + cmd->name_len;
 	if (req != NULL && (cmd->flags & ZK_F_WAIT) == 0)
-		call->deadline_ms = zk_now_ms() + fs->op_timeout_ms;
+		call->limit_ms = zk_now_ms() + fs->op_timeout_ms;
+	call->deadline_ms = call->limit_ms;
 	return call;
 }
 
@@ -107,12 +108,12 @@ begin(struct zk_call *call)
 	call->refs = 2; /* the outcome's and ours */
 	calls->pending++;
 	calls->closing += call->req == NULL;
-	if (call->deadline_ms != 0)
+	if (call->limit_ms != 0)
 		TAILQ_INSERT_TAIL(&calls->timed, call, live);
 	else
 		TAILQ_INSERT_TAIL(&calls->untimed, call, live);
 	call->in_live = true;
-	if (calls->dozing && call->deadline_ms != 0)
+	if (calls->dozing && call->limit_ms != 0)
 		zk_calls_kick_locked(calls);
 	(void)pthread_mutex_unlock(&calls->lock);
 	if (call->req != NULL)
@@ -151,7 +152,7 @@ zk_call_claim_locked(struct zk_calls *calls, struct zk_call *call)
 	if (call->answered)
 		return false;
 	call->answered = true;
-	if (call->in_live && call->deadline_ms != 0)
+	if (call->in_live && call->limit_ms != 0)
 		TAILQ_REMOVE(&calls->timed, call, live);
 	else if (call->in_live)
 		TAILQ_REMOVE(&calls->untimed, call, live);

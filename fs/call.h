@@ -24,7 +24,9 @@ struct zk_call;
  * command was accepted lives until its outcome, which may come late.
  *
  * EINTR is given only for what is certain not to happen: for a command that
- * was not yet submitted, or for a lock whose wait was cancelled.
+ * was not yet submitted, or for a lock whose wait was cancelled.  Who is killed
+ * or called off while its command is under way gets ETIMEDOUT before the time,
+ * after a moment in which the outcome usually comes.
  */
 
 /*
@@ -48,9 +50,10 @@ struct zk_call {
 	zk_resume_fn resume;
 	struct zk_command cmd; /* names and groups are in tail */
 	uint64_t number;
-	uint64_t deadline_ms; /* 0: none */
+	uint64_t limit_ms; /* 0: may wait for ever */
 
 	/* Protected by calls.lock. */
+	uint64_t deadline_ms;      /* the limit, or before it to look again */
 	TAILQ_ENTRY(zk_call) live; /* in timed or untimed */
 	TAILQ_ENTRY(zk_call) step; /* in one of parked, waiting, ready */
 	TAILQ_ENTRY(zk_call) poke; /* in interrupted */

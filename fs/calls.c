@@ -8,6 +8,7 @@
 #include "fs/call.h"
 #include "fs/call_impl.h"
 #include "fs/impl.h"
+#include "fs/proc.h"
 #include "fs/reply.h"
 
 /* The node makes room within one of its turns. */
@@ -15,6 +16,8 @@
 /* Orphans are reaped together: nobody waits for it. */
 #define REAP_MS 50u
 #define IDLE_MS 3600000u
+/* The outcome of what is under way usually comes within this. */
+#define CALLED_OFF_MS 500u
 
 /* A reply that is not the outcome. */
 static void
@@ -44,6 +47,26 @@ cancel_lock(struct zk_fs *fs, uint64_t number)
 		zk_call_submit(cancel);
 }
 
+/* Look at this unanswered call before its time is over. */
+static void
+look_soon_locked(struct zk_calls *calls, struct zk_call *call)
+{
+	const uint64_t soon = zk_now_ms() + CALLED_OFF_MS;
+	struct zk_call *next;
+
+	if (call->limit_ms == 0 || !call->in_live)
+		return;
+	TAILQ_REMOVE(&calls->timed, call, live);
+	call->deadline_ms = soon < call->limit_ms ? soon : call->limit_ms;
+	TAILQ_FOREACH(next, &calls->timed, live)
+	if (next->deadline_ms > call->deadline_ms)
+		break;
+	if (next != NULL)
+		TAILQ_INSERT_BEFORE(next, call, live);
+	else
+		TAILQ_INSERT_TAIL(&calls->timed, call, live);
+}
+
 /* One interrupted call; false when there is none. */
 static bool
 serve_interrupted(struct zk_fs *fs)
@@ -67,6 +90,8 @@ serve_interrupted(struct zk_fs *fs)
 		if (not_yet) {
 			zk_call_unstep_locked(calls, call);
 			(void)zk_call_claim_locked(calls, call);
+		} else {
+			look_soon_locked(calls, call);
 		}
 	}
 	(void)pthread_mutex_unlock(&calls->lock);
@@ -200,29 +225,48 @@ serve_parked(struct zk_fs *fs)
 	return false;
 }
 
-/* One call whose time is over. */
-static bool
-serve_expired(struct zk_fs *fs)
+/* The first that is to be looked at now; it is held.  NULL: none. */
+static struct zk_call *
+take_due(struct zk_calls *calls)
 {
-	struct zk_calls *calls = &fs->calls;
 	struct zk_call *call;
-	bool not_yet = false;
 
 	(void)pthread_mutex_lock(&calls->lock);
 	call = TAILQ_FIRST(&calls->timed);
 	if (call != NULL && call->deadline_ms > zk_now_ms())
 		call = NULL;
-	if (call != NULL) {
+	if (call != NULL)
+		call->refs++;
+	(void)pthread_mutex_unlock(&calls->lock);
+	return call;
+}
+
+/* One call whose time is over, or whose caller may not want to wait. */
+static bool
+serve_expired(struct zk_fs *fs)
+{
+	struct zk_calls *calls = &fs->calls;
+	struct zk_call *call = take_due(calls);
+	bool over, claimed = false, not_yet = false;
+
+	if (call == NULL)
+		return false;
+	over = call->limit_ms <= zk_now_ms() ||
+	    zk_proc_is_called_off(fuse_req_ctx(call->req)->pid);
+	(void)pthread_mutex_lock(&calls->lock);
+	if (!over)
+		look_soon_locked(calls, call);
+	else
+		claimed = !call->answered;
+	if (claimed) {
 		not_yet = call->in_step != NULL;
 		if (not_yet)
 			zk_call_unstep_locked(calls, call);
 		(void)zk_call_claim_locked(calls, call);
-		call->refs++;
 	}
 	(void)pthread_mutex_unlock(&calls->lock);
-	if (call == NULL)
-		return false;
-	reply_instead(call, -ETIMEDOUT);
+	if (claimed)
+		reply_instead(call, -ETIMEDOUT);
 	if (not_yet)
 		zk_call_unref(call);
 	zk_call_unref(call);

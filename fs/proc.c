@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,6 +58,29 @@ zk_proc_of(pid_t tid, struct zk_process *ret_process)
 	process.life = st.st_ino;
 	*ret_process = process;
 	return 0;
+}
+
+static uint64_t
+signals(const char *status, const char *key)
+{
+	const char *p = strstr(status, key);
+
+	return p != NULL ? strtoull(p + strlen(key), NULL, 16) : 0;
+}
+
+bool
+zk_proc_is_called_off(pid_t tid)
+{
+	const uint64_t quiet = UINT64_C(1) << (SIGCHLD - 1) |
+	    UINT64_C(1) << (SIGCONT - 1) | UINT64_C(1) << (SIGURG - 1) |
+	    UINT64_C(1) << (SIGWINCH - 1);
+	char buf[2048];
+	uint64_t pending;
+
+	if (read_proc(tid, "status", buf, sizeof(buf)) < 0)
+		return true;
+	pending = signals(buf, "\nSigPnd:") | signals(buf, "\nShdPnd:");
+	return (pending & ~signals(buf, "\nSigBlk:") & ~quiet) != 0;
 }
 
 static int

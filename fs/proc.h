@@ -1,6 +1,7 @@
 #ifndef ZK_FS_PROC_H
 #define ZK_FS_PROC_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -24,6 +25,13 @@ struct zk_process {
 
 /* The process of thread tid.  0, or -ESRCH where it cannot be known. */
 int zk_proc_of(pid_t tid, struct zk_process *ret_process);
+
+/*
+ * Whether a signal waits for the thread that kills it or means something to
+ * it: not those that tell of children, windows and the like.  True where it
+ * cannot be known.
+ */
+bool zk_proc_is_called_off(pid_t tid);
 
 /*
  * Whether the thread is inside open(2) or a relative of it: 1 or 0, or

@@ -1,5 +1,6 @@
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/xattr.h>
 
@@ -510,6 +511,66 @@ Test(fs, a_full_queue_makes_writers_wait_interruptibly)
 	serve_tell("go");
 	for (size_t i = 0; i < 8; i++)
 		cr_expect_eq(finish(pids[i]), 0);
+}
+
+static int
+write_killed(void)
+{
+	(void)alarm(1);
+	return write_once();
+}
+
+static bool
+is_over_within(pid_t pid, int ms)
+{
+	struct pollfd pfd = {(int)syscall(SYS_pidfd_open, pid, 0), POLLIN, 0};
+	const bool over = poll(&pfd, 1, ms) == 1;
+
+	(void)close(pfd.fd);
+	return over;
+}
+
+/* Long before the time that an operation may take, see setup(). */
+Test(fs, who_waits_for_an_outcome_can_be_killed_or_called_off)
+{
+	pid_t pid;
+
+	put("f", "");
+	serve_tell("hold");
+	pid = start(write_killed);
+	cr_expect(is_over_within(pid, 6000));
+	cr_expect_eq(finish(pid), -SIGALRM);
+	pid = start(write_interrupted);
+	cr_expect(is_over_within(pid, 6000));
+	cr_expect_eq(finish(pid), ETIMEDOUT, "and not EINTR: it may happen");
+	serve_tell("go");
+	EVENTUALLY(strcmp(get("f"), "x") == 0);
+}
+
+/* Its child ends after a second; to be told so is no reason to give up. */
+static int
+write_beside_a_child(void)
+{
+	struct sigaction action = {.sa_handler = ignore};
+
+	(void)sigaction(SIGCHLD, &action, NULL);
+	if (fork() == 0) {
+		(void)alarm(1);
+		(void)pause();
+	}
+	return write_once();
+}
+
+Test(fs, who_waits_for_an_outcome_minds_no_children)
+{
+	pid_t pid;
+
+	put("f", "");
+	serve_tell("hold");
+	pid = start(write_beside_a_child);
+	cr_expect_not(is_over_within(pid, 3000));
+	serve_tell("go");
+	cr_expect_eq(finish(pid), 0);
 }
 
 Test(fs, closing_never_waits)
