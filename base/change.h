@@ -39,6 +39,9 @@ struct zk_change {
 	uint32_t type; /* S_IF* */
 	/* Names that ino has now; CREATE: more than one is a link. */
 	uint32_t nlink;
+	/* enum zk_node_kind of ino, and the group or topic it is a part of. */
+	uint32_t special;
+	uint64_t whole;
 
 	/*
 	 * CREATE, DELETE, RENAME: the name in question.  MODIFY, ATTRIB: one

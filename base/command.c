@@ -312,6 +312,8 @@ zk_op_name(enum zk_op op)
 	    [ZK_OP_UNLOCK_OWNER] = "unlock",
 	    [ZK_OP_TXN] = "txn",
 	    [ZK_OP_MEMBER] = "member",
+	    [ZK_OP_JOIN] = "join",
+	    [ZK_OP_ACK] = "ack",
 	};
 
 	ZK_ASSERT(op > 0);

@@ -56,6 +56,17 @@
 #define ZK_REAP_MAX             256u
 #define ZK_GROUPS_MAX           64u
 
+/* Topics.  One entry of the log makes all files of a topic or a group. */
+#define ZK_PARTITIONS_MAX     1024u  /* of a topic */
+#define ZK_TOPIC_GROUPS_MAX   256u   /* of a topic */
+#define ZK_TOPIC_FILES_MAX    16384u /* that one command makes */
+#define ZK_REPLICAS_MAX       7u
+#define ZK_GROUP_MEMBERS_MAX  4096u
+#define ZK_TOPIC_SETTINGS_MAX 4096u /* bytes of one write to config */
+
+/* A record comes as one write(2), and may be one byte longer: its newline. */
+#define ZK_RECORD_MAX (ZK_WRITE_MAX - 4096u)
+
 #define ZK_OP_TIMEOUT_DEFAULT_MS      10000u
 #define ZK_SESSION_TIMEOUT_DEFAULT_MS 10000u
 

@@ -7,12 +7,15 @@
 #include "base/assert.h"
 #include "base/err.h"
 #include "store/answer.h"
+#include "store/group.h"
 #include "store/lock.h"
 #include "store/names.h"
 #include "store/nodes.h"
 #include "store/roster.h"
 #include "store/session.h"
+#include "store/special.h"
 #include "store/store.h"
+#include "store/topic.h"
 #include "store/txn.h"
 
 /* Forget answers in lots: each lot costs a change of the session's row. */
@@ -29,6 +32,12 @@ zk_apply_changed(struct zk_apply *ap, struct zk_change *change)
 	ap->sink->change(ap->sink->arg, change);
 }
 
+uint64_t
+zk_apply_whole(const struct zk_attr *attr)
+{
+	return attr->group != 0 ? attr->group : attr->topic;
+}
+
 void
 zk_apply_touched(struct zk_apply *ap, enum zk_change_kind kind,
     const struct zk_inode *node)
@@ -41,6 +50,8 @@ zk_apply_touched(struct zk_apply *ap, enum zk_change_kind kind,
 	    .parent = node->attr.parent,
 	    .name = node->name,
 	    .name_len = node->name_len,
+	    .special = node->attr.kind,
+	    .whole = zk_apply_whole(&node->attr),
 	    .replaces = kind == ZK_CHANGE_MODIFY && ap->replaces,
 	};
 
@@ -109,6 +120,10 @@ run_command(struct zk_apply *ap)
 		return zk_txn_apply(ap);
 	case ZK_OP_MEMBER:
 		return zk_roster_apply(ap);
+	case ZK_OP_JOIN:
+		return zk_group_join(ap);
+	case ZK_OP_ACK:
+		return zk_group_ack(ap);
 	case ZK_OP_MAX:
 		break;
 	}
@@ -223,6 +238,31 @@ advance_time(struct zk_tx *tx, struct zk_stamp time)
 	return *last;
 }
 
+/* Who is there.  The first entry of all makes the root, too. */
+static int
+apply_config(struct zk_apply *ap, const struct zk_entry *entry)
+{
+	static const struct zk_command nobody = {.op = ZK_OP_NOP};
+	struct zk_tx *tx = ap->tx;
+	int rc = 0;
+
+	ap->cmd = &nobody;
+	ap->quiet = true;
+	if (tx->state.nodes == 0) {
+		rc = zk_store_bootstrap(tx, ap->now, 0, 0);
+		if (rc == 0)
+			rc = zk_special_found(ap);
+	}
+	if (rc == 0)
+		rc = zk_conf_row_put(tx, entry->index, entry->payload,
+		    entry->payload_len);
+	if (rc == 0)
+		rc = zk_topics_replace(ap);
+	if (rc == 0 && ap->sink->members != NULL)
+		ap->sink->members(ap->sink->arg, 0);
+	return rc;
+}
+
 int
 zk_apply(struct zk_tx *tx, const struct zk_entry *entry,
     const struct zk_apply_sink *sink)
@@ -252,14 +292,7 @@ zk_apply(struct zk_tx *tx, const struct zk_entry *entry,
 			return tx->fatal = -ZK_ECORRUPT;
 		rc = apply_command(&ap);
 	} else if (entry->kind == ZK_PAYLOAD_CONFIG) {
-		/* The first entry of all says who is there, and makes the root. */
-		if (tx->state.nodes == 0)
-			rc = zk_store_bootstrap(tx, ap.now, 0, 0);
-		if (rc == 0)
-			rc = zk_conf_row_put(tx, entry->index, entry->payload,
-			    entry->payload_len);
-		if (rc == 0 && sink->members != NULL)
-			sink->members(sink->arg, 0);
+		rc = apply_config(&ap, entry);
 	}
 	if (rc < 0)
 		return rc;

@@ -65,6 +65,8 @@ int zk_apply(struct zk_tx *tx, const struct zk_entry *entry,
  * same for all changes of an entry (rev, time, session, ...) is filled in.
  */
 void zk_apply_changed(struct zk_apply *ap, struct zk_change *change);
+/* For change.whole: the group or the topic that a node is a part of. */
+uint64_t zk_apply_whole(const struct zk_attr *attr);
 /* MODIFY or ATTRIB of a node that is like this now. */
 void zk_apply_touched(struct zk_apply *ap, enum zk_change_kind kind,
     const struct zk_inode *node);

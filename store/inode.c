@@ -9,11 +9,13 @@
 #include "base/err.h"
 
 /*
- * Row: key ino; value: format u8 = 2, then the fields of struct zk_attr but
- * ino in the order below, little-endian, then seq, the name's length u8, the
- * name, and the inline bytes.
+ * Row: key ino; value: format u8, then the fields of struct zk_attr but ino in
+ * the order below, little-endian, then seq, the name's length u8, the name,
+ * and the inline bytes.  Format 2: a plain node, without its kind; format 3:
+ * any other, whose kind, partition, topic and group come before seq.
  */
-#define INODE_FORMAT 2u
+#define INODE_PLAIN   2u
+#define INODE_SPECIAL 3u
 
 static void
 enc_stamp(struct zk_enc *enc, const struct zk_stamp *stamp)
@@ -80,6 +82,26 @@ dec_attr(struct zk_dec *dec, struct zk_attr *attr)
 	attr->handle = zk_dec_u64(dec);
 }
 
+static void
+enc_special(struct zk_enc *enc, const struct zk_attr *attr)
+{
+	zk_enc_u32(enc, attr->kind);
+	zk_enc_u32(enc, attr->partition);
+	zk_enc_u64(enc, attr->topic);
+	zk_enc_u64(enc, attr->group);
+}
+
+/* False: a kind that is none. */
+static bool
+dec_special(struct zk_dec *dec, struct zk_attr *attr)
+{
+	attr->kind = zk_dec_u32(dec);
+	attr->partition = zk_dec_u32(dec);
+	attr->topic = zk_dec_u64(dec);
+	attr->group = zk_dec_u64(dec);
+	return attr->kind != ZK_NODE_PLAIN && attr->kind < ZK_NODE_KINDS;
+}
+
 /* The row of ino, its attributes decoded; *ret_dec stands at what follows. */
 static int
 inode_open(struct zk_tx *tx, uint64_t ino, struct zk_attr *ret_attr,
@@ -87,6 +109,7 @@ inode_open(struct zk_tx *tx, uint64_t ino, struct zk_attr *ret_attr,
 {
 	const struct zk_key key = zk_key1(ZK_TABLE_INODE, ino);
 	const void *value;
+	uint8_t format;
 	size_t len;
 	int rc;
 
@@ -94,10 +117,13 @@ inode_open(struct zk_tx *tx, uint64_t ino, struct zk_attr *ret_attr,
 	if (rc < 0)
 		return rc;
 	zk_dec_init(ret_dec, value, len);
-	if (zk_dec_u8(ret_dec) != INODE_FORMAT)
+	format = zk_dec_u8(ret_dec);
+	if (format != INODE_PLAIN && format != INODE_SPECIAL)
 		return tx->fatal = -ZK_ECORRUPT;
-	ret_attr->ino = ino;
+	*ret_attr = (struct zk_attr){.ino = ino};
 	dec_attr(ret_dec, ret_attr);
+	if (format == INODE_SPECIAL && !dec_special(ret_dec, ret_attr))
+		return tx->fatal = -ZK_ECORRUPT;
 	return 0;
 }
 
@@ -162,8 +188,11 @@ zk_inode_put(struct zk_tx *tx, const struct zk_inode *inode)
 	    inode->data_len == inode->attr.size);
 
 	zk_enc_init(&enc, value, sizeof(value));
-	zk_enc_u8(&enc, INODE_FORMAT);
+	zk_enc_u8(&enc,
+	    inode->attr.kind == ZK_NODE_PLAIN ? INODE_PLAIN : INODE_SPECIAL);
 	enc_attr(&enc, &inode->attr);
+	if (inode->attr.kind != ZK_NODE_PLAIN)
+		enc_special(&enc, &inode->attr);
 	zk_enc_u64(&enc, inode->seq);
 	zk_enc_u8(&enc, (uint8_t)inode->name_len);
 	zk_enc_raw(&enc, inode->name, inode->name_len);

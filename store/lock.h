@@ -88,5 +88,8 @@ struct zk_lock_row {
 };
 typedef void (*zk_lock_row_fn)(void *arg, const struct zk_lock_row *row);
 int zk_lock_list(struct zk_tx *tx, zk_lock_row_fn fn, void *arg);
+/* As above, of one file. */
+int zk_lock_list_file(struct zk_tx *tx, uint64_t ino, zk_lock_row_fn fn,
+    void *arg);
 
 #endif

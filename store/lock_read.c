@@ -109,8 +109,8 @@ list_waits(struct zk_tx *tx, uint64_t ino, zk_lock_row_fn fn, void *arg)
 	return rc == -ENOENT ? 0 : rc;
 }
 
-static int
-list_file(struct zk_tx *tx, uint64_t ino, zk_lock_row_fn fn, void *arg)
+int
+zk_lock_list_file(struct zk_tx *tx, uint64_t ino, zk_lock_row_fn fn, void *arg)
 {
 	struct zk_lock_set set;
 	uint32_t waiters;
@@ -142,7 +142,7 @@ zk_lock_list(struct zk_tx *tx, zk_lock_row_fn fn, void *arg)
 	/* Whoever waits, waits for a lock: files with waits have a row here. */
 	while ((rc = zk_scan_next(&scan)) == 0) {
 		rc = scan.at.len == 1 + 8
-		    ? list_file(tx, zk_get_be64(scan.at.bytes + 1), fn, arg)
+		    ? zk_lock_list_file(tx, zk_get_be64(scan.at.bytes + 1), fn, arg)
 		    : -ZK_ECORRUPT;
 		if (rc < 0)
 			break;

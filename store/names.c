@@ -13,6 +13,7 @@
 #include "store/inode.h"
 #include "store/names_impl.h"
 #include "store/orphan.h"
+#include "store/special.h"
 
 #define LINK_MAX_PER_FILE 65000u
 
@@ -178,15 +179,17 @@ check_create(const struct zk_command *cmd)
 	return 0;
 }
 
-static void
-tell_created(struct zk_apply *ap, const struct zk_attr *attr, uint64_t parent,
-    const char *name, size_t name_len)
+void
+zk_names_tell_created(struct zk_apply *ap, const struct zk_attr *attr,
+    uint64_t parent, const char *name, size_t name_len)
 {
 	struct zk_change change = {
 	    .kind = ZK_CHANGE_CREATE,
 	    .ino = attr->ino,
 	    .type = attr->mode & S_IFMT,
 	    .nlink = attr->nlink,
+	    .special = attr->kind,
+	    .whole = zk_apply_whole(attr),
 	    .parent = parent,
 	    .name = name,
 	    .name_len = name_len,
@@ -202,6 +205,7 @@ zk_names_create(struct zk_apply *ap)
 	struct zk_tx *tx = ap->tx;
 	struct zk_inode dir = {.data_len = 0}, node;
 	struct zk_entry_ref ref;
+	uint32_t kind = ZK_NODE_PLAIN;
 	int rc;
 
 	rc = check_create(ap->cmd);
@@ -211,10 +215,13 @@ zk_names_create(struct zk_apply *ap)
 		rc = zk_names_load_dir(ap, ap->cmd->ino, &dir);
 	if (rc == 0)
 		rc = choose_name(ap, &dir);
+	if (rc == 0)
+		rc = zk_special_check_create(ap, &dir, ap->cmd, &kind);
 	if (rc < 0)
 		return rc;
 	init_node(ap, &dir, &node);
 	zk_link_first(&node, dir.attr.ino, out->name, out->name_len);
+	node.attr.kind = kind;
 	ref = (struct zk_entry_ref){
 	    .ino = node.attr.ino,
 	    .type = node.attr.mode & S_IFMT,
@@ -229,6 +236,10 @@ zk_names_create(struct zk_apply *ap)
 	if (S_ISDIR(node.attr.mode))
 		dir.attr.nlink++;
 	rc = zk_inode_put(tx, &dir);
+	zk_names_tell_created(ap, &node.attr, dir.attr.ino, out->name,
+	    out->name_len);
+	if (rc == 0)
+		rc = zk_special_fill(ap, &dir, &node);
 	if (rc == 0)
 		rc = zk_inode_put(tx, &node);
 	if (rc == 0 && node.attr.session != 0) {
@@ -243,7 +254,6 @@ zk_names_create(struct zk_apply *ap)
 		    &eph);
 	}
 	out->attr = node.attr;
-	tell_created(ap, &node.attr, dir.attr.ino, out->name, out->name_len);
 	/* Only a name that was chosen here is news to the caller. */
 	if (!wants_sequence(ap->cmd))
 		out->name_len = 0;
@@ -270,6 +280,9 @@ zk_names_link(struct zk_apply *ap)
 		return rc == 0 ? -EEXIST : rc;
 	if (node.attr.nlink == 0)
 		return -ENOENT;
+	rc = zk_special_check_link(&dir, &node);
+	if (rc < 0)
+		return rc;
 	if (S_ISDIR(node.attr.mode) || node.attr.session != 0)
 		return -EPERM;
 	if (node.attr.nlink >= LINK_MAX_PER_FILE)
@@ -291,7 +304,8 @@ zk_names_link(struct zk_apply *ap)
 	if (rc == 0)
 		rc = zk_inode_put(ap->tx, &dir);
 	ap->outcome->attr = node.attr;
-	tell_created(ap, &node.attr, cmd->ino, cmd->name, cmd->name_len);
+	zk_names_tell_created(ap, &node.attr, cmd->ino, cmd->name,
+	    cmd->name_len);
 	return rc;
 }
 
@@ -328,8 +342,8 @@ zk_names_drop_link(struct zk_apply *ap, uint64_t ino,
 }
 
 /* Take name out of dir, which is put, and drop the node's link. */
-static int
-remove_name(struct zk_apply *ap, struct zk_inode *dir, const char *name,
+int
+zk_names_remove(struct zk_apply *ap, struct zk_inode *dir, const char *name,
     size_t name_len, const struct zk_entry_ref *ref)
 {
 	struct zk_change change = {
@@ -340,12 +354,17 @@ remove_name(struct zk_apply *ap, struct zk_inode *dir, const char *name,
 	    .ino = ref->ino,
 	    .type = ref->type,
 	};
+	struct zk_attr attr;
 	const struct zk_link_name lost = {dir->attr.ino, name, name_len};
 	int rc;
 
-	rc = zk_dirent_delete(ap->tx, dir->attr.ino, name, name_len);
+	rc = zk_inode_attr(ap->tx, ref->ino, &attr);
+	if (rc == 0)
+		rc = zk_dirent_delete(ap->tx, dir->attr.ino, name, name_len);
 	if (rc < 0)
 		return rc;
+	change.special = attr.kind;
+	change.whole = zk_apply_whole(&attr);
 	zk_names_touch_dir(ap, dir);
 	if (S_ISDIR(ref->type))
 		dir->attr.nlink--;
@@ -376,12 +395,17 @@ remove_command(struct zk_apply *ap, bool want_dir)
 		return -ENOTDIR;
 	if (!want_dir && S_ISDIR(ref.type))
 		return -EISDIR;
+	rc = zk_special_check_remove(ap, &ref);
+	if (rc > 0)
+		rc = zk_special_empty(ap, ref.ino);
+	if (rc < 0)
+		return rc;
 	if (want_dir) {
 		rc = zk_dirent_any(ap->tx, ref.ino);
 		if (rc != -ENOENT)
 			return rc == 0 ? -ENOTEMPTY : rc;
 	}
-	return remove_name(ap, &dir, cmd->name, cmd->name_len, &ref);
+	return zk_names_remove(ap, &dir, cmd->name, cmd->name_len, &ref);
 }
 
 int
@@ -410,7 +434,7 @@ zk_names_remove_ephemeral(struct zk_apply *ap, const struct zk_ephemeral *eph)
 		rc = zk_dirent_get(ap->tx, eph->parent, eph->name,
 		    eph->name_len, &ref);
 	if (rc == 0 && ref.ino == eph->ino)
-		rc = remove_name(ap, &dir, eph->name, eph->name_len, &ref);
+		rc = zk_names_remove(ap, &dir, eph->name, eph->name_len, &ref);
 	else if (rc == 0)
 		rc = -ENOENT;
 	/* What a row says is there is there: or else the tree is damaged. */
@@ -437,7 +461,7 @@ zk_names_ephemeral(struct zk_apply *ap)
 	if (rc < 0)
 		return rc;
 	if (!S_ISREG(node.attr.mode) || node.attr.nlink != 1 ||
-	    node.attr.session != 0)
+	    node.attr.session != 0 || node.attr.kind != ZK_NODE_PLAIN)
 		return -EPERM;
 	eph.ino = cmd->ino;
 	eph.parent = node.attr.parent;

@@ -14,6 +14,14 @@ bool zk_names_valid(const char *name, size_t len);
 int zk_names_load_dir(struct zk_apply *ap, uint64_t ino,
     struct zk_inode *ret_dir);
 
+/* A node got a name. */
+void zk_names_tell_created(struct zk_apply *ap, const struct zk_attr *attr,
+    uint64_t parent, const char *name, size_t name_len);
+
+/* Take name out of dir, which is put, and drop the node's link. */
+int zk_names_remove(struct zk_apply *ap, struct zk_inode *dir, const char *name,
+    size_t name_len, const struct zk_entry_ref *ref);
+
 /* Its entries have changed; the caller puts it. */
 void zk_names_touch_dir(struct zk_apply *ap, struct zk_inode *dir);
 

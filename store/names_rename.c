@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "store/dirent.h"
 #include "store/names_impl.h"
+#include "store/special.h"
 
 /* rename(2), with its flags: part of the state machine. */
 
@@ -192,7 +193,11 @@ rename_between(struct zk_apply *ap, struct end *from, struct end *to)
 	};
 	int rc;
 
-	rc = check_rename(ap, from, to);
+	rc = zk_special_check_rename(ap, from->dir, to->dir, &from->ref);
+	if (rc == 0)
+		rc = zk_special_check_rename(ap, to->dir, from->dir, &to->ref);
+	if (rc == 0)
+		rc = check_rename(ap, from, to);
 	if (rc < 0)
 		return rc;
 	/* Two names of one file, or one name: nothing happens (POSIX). */

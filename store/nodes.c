@@ -8,10 +8,12 @@
 
 #include "base/assert.h"
 #include "store/content.h"
+#include "store/group.h"
 #include "store/inode.h"
 #include "store/lock.h"
 #include "store/names.h"
 #include "store/session.h"
+#include "store/special.h"
 
 #define CAPABILITY_XATTR "security.capability"
 
@@ -64,8 +66,8 @@ kill_priv(struct zk_apply *ap, struct zk_inode *node)
 }
 
 /* The content has changed: version, times, the row, the news. */
-static int
-content_changed(struct zk_apply *ap, struct zk_inode *node)
+int
+zk_nodes_content_changed(struct zk_apply *ap, struct zk_inode *node)
 {
 	int rc;
 
@@ -101,8 +103,10 @@ zk_nodes_write(struct zk_apply *ap)
 	rc = load_file(ap, cmd->ino, &node);
 	if (rc == 0)
 		rc = check_content(ap, &node);
-	if (rc < 0)
-		return rc;
+	if (rc == 0)
+		rc = zk_special_write(ap, &node);
+	if (rc != 0)
+		return rc < 0 ? rc : 0;
 	if (cmd->flags & ZK_F_APPEND)
 		off = cmd->flags & ZK_F_TRUNCATE ? 0 : node.attr.size;
 	if (off > limit || cmd->data_len > limit - off)
@@ -117,7 +121,7 @@ zk_nodes_write(struct zk_apply *ap)
 	if (rc < 0)
 		return rc;
 	ap->outcome->offset = off;
-	return content_changed(ap, &node);
+	return zk_nodes_content_changed(ap, &node);
 }
 
 /* --- attributes ----------------------------------------------------------- */
@@ -197,6 +201,12 @@ zk_nodes_setattr(struct zk_apply *ap)
 		if (rc == 0)
 			rc = check_content(ap, &node);
 		if (rc == 0)
+			rc = zk_special_check_resize(&node);
+		if (rc > 0) {
+			ap->outcome->attr = node.attr;
+			return 0;
+		}
+		if (rc == 0)
 			rc = set_size(ap, &node);
 	} else {
 		rc = zk_inode_get(ap->tx, cmd->ino, &node);
@@ -236,6 +246,8 @@ zk_nodes_fallocate(struct zk_apply *ap)
 	rc = load_file(ap, cmd->ino, &node);
 	if (rc == 0)
 		rc = check_content(ap, &node);
+	if (rc == 0 && zk_special_check_resize(&node) != 0)
+		rc = -EPERM;
 	if (rc < 0)
 		return rc;
 	if (cmd->len == 0)
@@ -255,7 +267,7 @@ zk_nodes_fallocate(struct zk_apply *ap)
 	if (rc == 0 && end > node.attr.size &&
 	    !(cmd->mode & FALLOC_FL_KEEP_SIZE))
 		rc = zk_content_truncate(ap->tx, &node, end);
-	return rc < 0 ? rc : content_changed(ap, &node);
+	return rc < 0 ? rc : zk_nodes_content_changed(ap, &node);
 }
 
 /* --- extended attributes -------------------------------------------------- */
@@ -352,11 +364,13 @@ truncate_at_close(struct zk_apply *ap)
 	rc = load_file(ap, ap->cmd->ino, &node);
 	if (rc == 0)
 		rc = check_content(ap, &node);
+	if (rc == 0)
+		rc = zk_special_check_resize(&node);
 	ap->replaces = true;
 	if (rc == 0)
 		rc = zk_content_truncate(ap->tx, &node, 0);
 	if (rc == 0)
-		(void)content_changed(ap, &node);
+		(void)zk_nodes_content_changed(ap, &node);
 	return ap->tx->fatal;
 }
 
@@ -372,6 +386,8 @@ zk_nodes_release(struct zk_apply *ap)
 	if (rc == 0)
 		rc = zk_lock_drop_handle(ap, cmd->ino, cmd->session,
 		    cmd->handle);
+	if (rc == 0)
+		rc = zk_group_leave(ap, cmd->session, cmd->handle);
 	if (rc < 0)
 		return rc;
 	rc = zk_ephemeral_get(ap->tx, cmd->session, cmd->handle, &eph);

@@ -7,6 +7,7 @@
 #include "base/codec.h"
 #include "base/err.h"
 #include "store/answer.h"
+#include "store/group.h"
 #include "store/lock.h"
 #include "store/names.h"
 
@@ -188,6 +189,8 @@ zk_session_finish(struct zk_apply *ap, uint64_t id)
 		rc = end_ephemerals(ap, id);
 	if (rc == 0)
 		rc = zk_lock_drop_session(ap, id);
+	if (rc == 0)
+		rc = zk_group_leave_all(ap, id);
 	if (rc == 0)
 		rc = zk_names_reap_session(ap, id);
 	if (rc == 0)

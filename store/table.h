@@ -43,7 +43,12 @@ enum zk_table {
 	ZK_TABLE_ROSTER = 'm',    /* id: see roster.c */
 	ZK_TABLE_NAME = 'n',      /* ino, parent, name: ""; see link.h */
 	ZK_TABLE_ORPHAN = 'o',    /* ino, session: "" */
+	ZK_TABLE_PARTITION = 'p', /* topic, number u32: see topic_row.c */
+	ZK_TABLE_SHARE = 'q',     /* group, number u32: see group_row.c */
 	ZK_TABLE_SESSION = 's',   /* session: see session.c */
+	ZK_TABLE_TOPIC = 't',     /* topic: see topic_row.c */
+	ZK_TABLE_MEMBER = 'u',    /* group, joined: session, handle */
+	ZK_TABLE_SEAT = 'v',      /* session, handle: group, joined */
 	ZK_TABLE_WAITER = 'w',    /* ino, number of the entry: see lock.c */
 	ZK_TABLE_XATTR = 'x',     /* ino, name: value */
 };

@@ -91,6 +91,13 @@ int zk_verify_tree_end(struct zk_verifier *v);
 int zk_verify_lock_row(struct zk_verifier *v, const struct zk_scan *scan);
 int zk_verify_waiter_row(struct zk_verifier *v, const struct zk_scan *scan);
 
+/* verify_topic.c */
+int zk_verify_topic_row(struct zk_verifier *v, const struct zk_scan *scan);
+int zk_verify_partition_row(struct zk_verifier *v, const struct zk_scan *scan);
+int zk_verify_share_row(struct zk_verifier *v, const struct zk_scan *scan);
+int zk_verify_member_row(struct zk_verifier *v, const struct zk_scan *scan);
+int zk_verify_seat_row(struct zk_verifier *v, const struct zk_scan *scan);
+
 /* verify_pages.c: the list of free pages against the pages in use. */
 int zk_verify_pages_begin(struct zk_verifier *v);
 int zk_verify_pages_note(struct zk_verifier *v, const struct zk_scan *scan);
