@@ -73,7 +73,7 @@ static int
 load_roster(struct zk_apply *ap, uint64_t group, struct roster *r)
 {
 	struct zk_group_member member = {.joined = 0};
-	struct zk_share share = {.number = 0};
+	uint32_t number = 0;
 	int rc;
 
 	r->member_count = r->count = 0;
@@ -82,15 +82,15 @@ load_roster(struct zk_apply *ap, uint64_t group, struct roster *r)
 		ZK_ASSERT(r->member_count < ZK_GROUP_MEMBERS_MAX);
 		r->members[r->member_count++] = member.joined;
 	}
-	while (rc == -ENOENT &&
-	    zk_share_next(ap->tx, group, share.number, &share) == 0) {
-		ZK_ASSERT(r->count < ZK_PARTITIONS_MAX);
-		r->want[r->count] = share.want;
-		r->shares[r->count++] = share;
-		share.number++;
+	if (rc != -ENOENT)
+		return rc;
+	while ((rc = zk_share_next(ap->tx, group, number,
+	            &r->shares[r->count])) == 0) {
+		r->want[r->count] = r->shares[r->count].want;
+		number = r->shares[r->count++].number + 1;
+		if (r->count == ZK_PARTITIONS_MAX)
+			return 0;
 	}
-	if (ap->tx->fatal < 0)
-		return ap->tx->fatal;
 	return rc == -ENOENT ? 0 : rc;
 }
 
@@ -407,7 +407,7 @@ add_file(struct zk_apply *ap, struct zk_inode *dir, const char *name,
 int
 zk_group_check_make(struct zk_apply *ap, const struct zk_attr *groups)
 {
-	struct zk_topic topic;
+	struct zk_topic topic = {.ino = 0};
 	int rc = zk_topic_get(ap->tx, groups->topic, &topic);
 
 	if (rc < 0)
@@ -418,7 +418,7 @@ zk_group_check_make(struct zk_apply *ap, const struct zk_attr *groups)
 int
 zk_group_make(struct zk_apply *ap, struct zk_inode *dir)
 {
-	struct zk_topic topic;
+	struct zk_topic topic = {.ino = 0};
 	int rc;
 
 	rc = zk_topic_get(ap->tx, dir->attr.topic, &topic);
@@ -452,7 +452,7 @@ int
 zk_group_forget(struct zk_apply *ap, const struct zk_attr *dir)
 {
 	const struct zk_key shares = zk_key1(ZK_TABLE_SHARE, dir->ino);
-	struct zk_topic topic;
+	struct zk_topic topic = {.ino = 0};
 	int rc;
 
 	rc = zk_rows_delete(ap->tx, &shares);

@@ -146,16 +146,19 @@ arrange(struct zk_partition *partition, uint64_t leader)
 }
 
 static uint64_t
-idlest_leader(struct zk_placement *p, const struct zk_partition *partition)
+idlest_leader(const struct zk_placement *p,
+    const struct zk_partition *partition)
 {
-	const struct zk_placement_member *best = NULL;
+	uint64_t id = 0, led = 0;
 
 	for (size_t i = 0; i < p->count; i++)
 		if (keeps(partition, p->members[i].id) &&
-		    (best == NULL || p->members[i].led < best->led))
-			best = &p->members[i];
-	ZK_ASSERT(best != NULL);
-	return best->id;
+		    (id == 0 || p->members[i].led < led)) {
+			id = p->members[i].id;
+			led = p->members[i].led;
+		}
+	ZK_ASSERT(id != 0);
+	return id;
 }
 
 void
