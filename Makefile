@@ -54,6 +54,7 @@ OBJS    := $(SRCS:%.c=$(BUILD)/%.o)
 PROGRAMS := $(BUILD)/mount.zkfs $(BUILD)/zkfs
 
 all: $(PROGRAMS)
+	@:
 
 $(BUILD)/fs/%.o $(BUILD)/daemon/%.o: ALL_CFLAGS += $(FUSE_CFLAGS)
 $(BUILD)/%.o: %.c
@@ -95,9 +96,9 @@ DATA  ?= /var/lib/zkfs
 quickstart:
 	$(Q)APT=$(APT) dist/deps.sh run
 	$(Q)$(MAKE) --no-print-directory all
-	$(Q)MOUNT=$(MOUNT) DATA=$(DATA) BUILD=$(BUILD) dist/quickstart.sh start
+	$(Q)MOUNT='$(MOUNT)' DATA='$(DATA)' BUILD=$(BUILD) dist/quickstart.sh start
 stop:
-	$(Q)MOUNT=$(MOUNT) DATA=$(DATA) BUILD=$(BUILD) dist/quickstart.sh stop
+	$(Q)MOUNT='$(MOUNT)' DATA='$(DATA)' BUILD=$(BUILD) dist/quickstart.sh stop
 
 # --- installation ----------------------------------------------------------
 install: all

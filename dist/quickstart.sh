@@ -8,17 +8,23 @@ DATA=${DATA:-/var/lib/zkfs}
 BUILD=${BUILD:-build}
 STOP_SECONDS=15
 
+# As the kernel shows it.  Its parent is looked at, but not the mount itself,
+# which might not answer.
+parent=$(realpath -m -- "$(dirname -- "$MOUNT")")
+MOUNT=${parent%/}/$(basename -- "$MOUNT")
+DATA=$(realpath -m -- "$DATA")
+
 fail()
 {
 	echo "quickstart: $*" >&2
 	exit 1
 }
 
-# Not through the mount itself, which might not answer.
 is_mounted()
 {
-	awk -v dir="$MOUNT" '
-	    $2 == dir { type = $3 }
+	dir=$MOUNT awk '
+	    { gsub(/\\040/, " ", $2) }
+	    $2 == ENVIRON["dir"] { type = $3 }
 	    END { exit type != "fuse.zkfs" }' /proc/self/mounts
 }
 
@@ -51,9 +57,9 @@ show_lines()
 
 Five lines to try:
   echo 10.0.0.1:5432 > $MOUNT/database; cat $MOUNT/database
+  inotifywait -m -r $MOUNT &$(needs inotifywait inotify-tools)
   mkdir -m u+s $MOUNT/app; exec 9> $MOUNT/app/master && echo \$\$ >&9   # elected; exec 9>&- resigns
   flock $MOUNT/backup.lock echo one host at a time
-  inotifywait -m -r $MOUNT &$(needs inotifywait inotify-tools)
   $zkfs -m $MOUNT status
 
 make stop MOUNT=$MOUNT ends it; $DATA keeps the tree.
@@ -87,6 +93,8 @@ stop()
 	fi
 	[ "$(id -u)" -eq 0 ] || fail "only root can unmount: sudo make stop"
 	pid=$(daemon_pid)
+	data=$(timeout 5 sed -n 's/^data: //p' "$MOUNT/.zkfs/status" \
+	    2>/dev/null) || data=
 	umount "$MOUNT" ||
 	    fail "$MOUNT is in use; end what uses it (fuser -vm $MOUNT)"
 	if [ -n "$pid" ]; then
@@ -95,7 +103,7 @@ stop()
 		    fail "pid $pid has not ended within $STOP_SECONDS s"
 	fi
 	! is_mounted || fail "another zkfs is mounted on $MOUNT"
-	echo "zkfs on $MOUNT has ended; $DATA keeps the tree."
+	echo "zkfs on $MOUNT has ended; ${data:-$DATA} keeps the tree."
 }
 
 case ${1:-} in
