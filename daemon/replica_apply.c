@@ -79,6 +79,10 @@ zk_replica_apply(struct zk_replica *r)
 	    .waits = on_waits,
 	    .members = on_members,
 	};
+	const struct zk_history_limits limits = {
+	    .rows = HISTORY_ROWS,
+	    .bytes = HISTORY_BYTES,
+	};
 	const uint64_t commit = r->raft.commit_index;
 	/* A snapshot that this turn has installed counts. */
 	uint64_t stop,
@@ -101,7 +105,9 @@ zk_replica_apply(struct zk_replica *r)
 			rc = r->fatal;
 	}
 	/* A committed entry that is not here is a hole in the log. */
-	return rc == -ENOENT ? -ZK_ECORRUPT : rc;
+	if (rc == -ENOENT)
+		rc = -ZK_ECORRUPT;
+	return rc == 0 ? zk_history_trim(r->tx, &limits) : rc;
 }
 
 /* A log longer than the ring is counted coarsely, and never below nothing. */

@@ -18,6 +18,10 @@
 /* While a snapshot is under way, what comes after it is kept, too. */
 #define LOG_PINNED_MAX (4 * LOG_KEEP_MAX)
 
+/* How much is remembered of what happened, for .zkfs/events. */
+#define HISTORY_ROWS  262144u
+#define HISTORY_BYTES (64ull * ZK_MIB)
+
 /* What one turn applies at most, so that turns stay short. */
 #define APPLY_ENTRIES_MAX 2048u
 

@@ -29,6 +29,22 @@ zk_apply_changed(struct zk_apply *ap, struct zk_change *change)
 	change->session = ap->cmd->session;
 	change->known = !ap->quiet;
 	ap->sink->change(ap->sink->arg, change);
+	/* A failure is the transaction's, which remembers it. */
+	if (ap->history != NULL)
+		(void)zk_history_add(ap, change);
+}
+
+int
+zk_apply_by(struct zk_apply *ap, const struct zk_session *session)
+{
+	int rc = 0;
+
+	/* A row has one actor. */
+	if (ap->history != NULL)
+		rc = zk_history_flush(ap);
+	ap->actor = session->id;
+	memcpy(ap->host, session->member, sizeof(ap->host));
+	return rc;
 }
 
 uint64_t
@@ -150,6 +166,9 @@ check_session(struct zk_apply *ap)
 	rc = zk_session_get(ap->tx, cmd->session, &session);
 	if (rc < 0)
 		return rc == -ENOENT ? -ZK_ESESSION : rc;
+	rc = zk_apply_by(ap, &session);
+	if (rc < 0)
+		return rc;
 	if (cmd->number < session.acked)
 		return -ZK_ESESSION; /* answered, acknowledged, forgotten */
 	below = cmd->acked < cmd->number ? cmd->acked : cmd->number;
@@ -266,12 +285,14 @@ zk_apply(struct zk_tx *tx, const struct zk_entry *entry,
 	uint32_t groups[ZK_GROUPS_MAX];
 	struct zk_command cmd;
 	struct zk_outcome out = {.index = entry->index};
+	struct zk_history history;
 	struct zk_apply ap = {
 	    .tx = tx,
 	    .sink = sink,
 	    .index = entry->index,
 	    .cmd = &cmd,
 	    .outcome = &out,
+	    .history = &history,
 	};
 	int rc = 0;
 
@@ -279,6 +300,7 @@ zk_apply(struct zk_tx *tx, const struct zk_entry *entry,
 	ZK_ASSERT(entry->index == tx->state.applied_index + 1);
 	ZK_ASSERT(entry->term >= tx->state.applied_term);
 
+	zk_history_init(&history);
 	ap.now = advance_time(tx, entry->time);
 	if (entry->kind == ZK_PAYLOAD_COMMAND) {
 		rc = zk_command_decode(entry->payload, entry->payload_len,
@@ -290,6 +312,10 @@ zk_apply(struct zk_tx *tx, const struct zk_entry *entry,
 	} else if (entry->kind == ZK_PAYLOAD_CONFIG) {
 		rc = apply_config(&ap, entry);
 	}
+	if (rc == 0)
+		rc = zk_history_flush(&ap);
+	if (rc == 0)
+		rc = tx->fatal;
 	if (rc < 0)
 		return rc;
 	tx->state.applied_index = entry->index;

@@ -5,6 +5,7 @@
 
 #include "base/change.h"
 #include "base/command.h"
+#include "store/history.h"
 #include "store/inode.h"
 #include "store/log.h"
 #include "store/table.h"
@@ -50,6 +51,10 @@ struct zk_apply {
 	bool quiet;    /* changes are side effects that no kernel knows */
 	bool replaces; /* the content is replaced as a whole */
 	uint32_t sub;  /* changes told so far */
+	/* Who did it, for the history: the session, and its member's name. */
+	uint64_t actor;
+	char host[64];
+	struct zk_history *history; /* NULL: a trial */
 };
 
 /*
@@ -67,6 +72,9 @@ int zk_apply(struct zk_tx *tx, const struct zk_entry *entry,
 void zk_apply_changed(struct zk_apply *ap, struct zk_change *change);
 /* For change.whole: the group or the topic that a node is a part of. */
 uint64_t zk_apply_whole(const struct zk_attr *attr);
+/* What follows is done by, or happens to, this session. */
+struct zk_session;
+int zk_apply_by(struct zk_apply *ap, const struct zk_session *session);
 /* MODIFY or ATTRIB of a node that is like this now. */
 void zk_apply_touched(struct zk_apply *ap, enum zk_change_kind kind,
     const struct zk_inode *node);

@@ -179,11 +179,16 @@ int
 zk_session_finish(struct zk_apply *ap, uint64_t id)
 {
 	const struct zk_key key = zk_key1(ZK_TABLE_SESSION, id);
+	struct zk_session session;
 	int rc;
 
-	rc = zk_row_delete(ap->tx, &key);
+	rc = zk_session_get(ap->tx, id, &session);
 	if (rc == -ENOENT)
 		return 0;
+	if (rc == 0)
+		rc = zk_apply_by(ap, &session);
+	if (rc == 0)
+		rc = zk_row_delete(ap->tx, &key);
 	ap->quiet = true;
 	if (rc == 0)
 		rc = end_ephemerals(ap, id);

@@ -10,6 +10,7 @@
 #include "base/crc32c.h"
 #include "base/err.h"
 #include "store/datadir.h"
+#include "store/history.h"
 
 #define CRC_BYTES      4u
 #define ROW_HEAD_BYTES 6u
@@ -503,5 +504,5 @@ zk_spool_install(struct zk_spool *spool, struct zk_tx *tx)
 	    tx->state.row_bytes != state->row_bytes)
 		return tx->fatal = -ZK_ECORRUPT;
 	tx->state = *state;
-	return 0;
+	return zk_history_restart(tx, state->applied_index);
 }

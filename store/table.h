@@ -31,7 +31,8 @@ enum zk_table {
 	ZK_TABLE_HARD = 'B',  /* "": Raft's term and vote */
 	ZK_TABLE_STATE = 'C', /* "": struct zk_state */
 	ZK_TABLE_PEERS = 'D', /* "": who is called what, and where; daemon/'s */
-	ZK_TABLE_LOG = 'L',   /* index, part u32: see log.c */
+	ZK_TABLE_HISTORY = 'E', /* rev, sub u32: see history.h */
+	ZK_TABLE_LOG = 'L',     /* index, part u32: see log.c */
 	/* of the replicated tree */
 	ZK_TABLE_ANSWER = 'a',    /* session, number: see answer.c */
 	ZK_TABLE_CONF = 'c',      /* "": the members; see store.c */

@@ -243,6 +243,7 @@ try_then_run(struct zk_apply *ap, const struct zk_txn_text *in,
 		return fatal;
 	attempt.tx = &trial;
 	attempt.sink = &silent;
+	attempt.history = NULL;
 	rc = run_text(&attempt, *in, line);
 	fatal = zk_store_trial_end(ap->tx, &trial);
 	if (fatal < 0 || rc < 0)

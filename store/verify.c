@@ -10,6 +10,7 @@
 #include "base/codec.h"
 #include "base/err.h"
 #include "store/datadir.h"
+#include "store/history.h"
 #include "store/log.h"
 #include "store/roster.h"
 #include "store/session.h"
@@ -203,6 +204,15 @@ log_end(struct zk_verifier *v)
 	return 0;
 }
 
+static int
+history_row(struct zk_verifier *v, const struct zk_scan *scan)
+{
+	if (zk_history_check(scan, v->state.applied_index) == 0)
+		return 0;
+	return zk_verify_fail(v, "history of entry %" PRIu64 ": damaged",
+	    zk_get_be64(scan->at.bytes + 1));
+}
+
 /* --- the walk ------------------------------------------------------------- */
 
 static int
@@ -228,6 +238,7 @@ checker_of(uint8_t table)
 	    {ZK_TABLE_STATE, own_row},
 	    {ZK_TABLE_PEERS, own_row},
 	    {ZK_TABLE_CONF, own_row},
+	    {ZK_TABLE_HISTORY, history_row},
 	    {ZK_TABLE_LOG, log_row},
 	    {ZK_TABLE_ANSWER, answer_row},
 	    {ZK_TABLE_DIRENT, zk_verify_dirent_row},
