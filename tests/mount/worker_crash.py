@@ -168,6 +168,9 @@ def work(mount, state, number, rng, pipe):
         tree = json.load(f)
     journal = open(os.path.join(state, "journal%d" % number), "w", 1)
     try:
+        # The others may be the cause of the end before this one has begun.
+        os.open(os.path.join(mount, "e/%d" % number),
+                os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         while True:
             op = choose(rng, tree)
             journal.write(json.dumps(op) + "\n")
@@ -177,7 +180,7 @@ def work(mount, state, number, rng, pipe):
             os.write(pipe, b".")
     except OSError as e:
         if e.errno not in GONE:
-            print("worker %d: %s: %s" % (number, op[:2], e), file=sys.stderr)
+            print("worker %d: %s" % (number, e), file=sys.stderr)
             os._exit(1)
     os._exit(0)
 
@@ -199,8 +202,6 @@ def run(mount, state, seed):
         pid = os.fork()
         if pid == 0:
             os.close(read_end)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-            os.open(os.path.join(mount, "e/%d" % number), flags)
             try:
                 work(mount, state, number, own, write_end)
             finally:
