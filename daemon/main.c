@@ -39,6 +39,7 @@ static struct daemon {
 	struct zk_report report;
 	struct zk_port port;
 	struct zk_fs_port fs_port;
+	struct zk_replay_helper helper;
 	struct zk_fs *_Atomic fs; /* NULL: not mounted */
 	char pid_path[PATH_MAX + 8];
 } the;
@@ -187,6 +188,7 @@ open_fs(struct zk_fault *ret_fault)
 	    .max_file = the.options.max_file_bytes,
 	    .op_timeout_ms = the.options.op_timeout_ms,
 	    .debug = the.options.log_level >= ZK_LOG_DEBUG,
+	    .helper = &the.helper,
 	    .warn = on_warn,
 	};
 	struct zk_fs *fs;
@@ -284,7 +286,13 @@ serve(void)
 	    &the.launch, &fault);
 	if (rc < 0)
 		return zk_launch_print(&fault);
-	rc = zk_join_init(&the.join, &fault);
+	/* While there is nothing that it must not hold. */
+	rc = zk_replay_fork(&the.helper);
+	if (rc < 0)
+		rc = zk_fault_set(&fault, rc, ZK_EXIT_SYSTEM,
+		    "cannot start a helper process: %s", zk_err_text(rc));
+	else
+		rc = zk_join_init(&the.join, &fault);
 	if (rc < 0)
 		zk_launch_fail(&the.launch, &fault);
 	handle_signals();

@@ -52,7 +52,9 @@ zk_control_getattr(struct zk_fs *fs, uint64_t ino, struct zk_attr *ret_attr)
 	    .mtime.sec = (int64_t)fs->mounted_s,
 	};
 	ret_attr->ctime = ret_attr->atime = ret_attr->mtime;
-	if (ino == ZK_INO_VIRTUAL)
+	if (ino == ZK_INO_SCRATCH)
+		ret_attr->mode = S_IFDIR | 0700;
+	if (ino == ZK_INO_VIRTUAL || ino == ZK_INO_SCRATCH)
 		return 0;
 	name = zk_control_name(fs, ino - ZK_INO_VIRTUAL - 1, &same);
 	if (name == NULL)
@@ -73,6 +75,8 @@ zk_control_lookup(struct zk_fs *fs, uint64_t parent, const char *name,
 		return zk_control_getattr(fs, ZK_INO_VIRTUAL, ret_attr);
 	if (parent != ZK_INO_VIRTUAL)
 		return -ENOENT;
+	if (strcmp(name, ZK_CONTROL_SCRATCH) == 0)
+		return zk_control_getattr(fs, ZK_INO_SCRATCH, ret_attr);
 	for (uint64_t i = 0;; i++) {
 		known = zk_control_name(fs, i, &ino);
 		if (known == NULL)

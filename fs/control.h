@@ -18,6 +18,8 @@ struct zk_fs;
  * result of its last one: "ok", or "line N: reason".
  */
 #define ZK_CONTROL_NAME ".zkfs"
+/* An empty directory in it, not listed: for fs/replay.h. */
+#define ZK_CONTROL_SCRATCH ".scratch"
 
 static inline bool
 zk_is_virtual(uint64_t ino)

@@ -28,13 +28,13 @@ op_init(void *userdata, struct fuse_conn_info *conn)
 	    FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_READDIRPLUS |
 	    FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_ASYNC_READ |
 	    FUSE_CAP_ASYNC_DIO | FUSE_CAP_PARALLEL_DIROPS |
-	    FUSE_CAP_HANDLE_KILLPRIV;
+	    FUSE_CAP_HANDLE_KILLPRIV | FUSE_CAP_EXPORT_SUPPORT;
 
 	(void)userdata;
 	/*
 	 * Not wanted, for a reason: WRITEBACK_CACHE (the kernel would own
 	 * size and offset, and lose appends), ATOMIC_O_TRUNC (see
-	 * zk_handle_defer_trunc), EXPORT_SUPPORT, DONT_MASK, SPLICE_*.
+	 * zk_handle_defer_trunc), DONT_MASK, SPLICE_*.
 	 */
 	conn->want = conn->capable & want;
 	conn->max_write = ZK_WRITE_MAX;
@@ -86,6 +86,7 @@ zk_fs_unref(struct zk_fs *fs)
 	if (atomic_fetch_sub(&fs->refs, 1) > 1)
 		return;
 	zk_notifier_fini(&fs->notifier);
+	zk_replay_fini(&fs->replay);
 	zk_handles_fini(fs);
 	zk_inodes_fini(&fs->inodes);
 	zk_calls_fini(&fs->calls);
@@ -122,6 +123,10 @@ make(const struct zk_fs_options *options, const struct zk_fs_port *port)
 	(void)sem_init(&fs->ended, 0, 0);
 	zk_calls_init(&fs->calls);
 	zk_notifier_init(&fs->notifier);
+	zk_replay_init(&fs->replay);
+	fs->replay.warn = options->warn;
+	if (options->helper != NULL)
+		zk_replay_adopt(fs, options->helper);
 	zk_expects_init(&fs->expects);
 	return fs;
 }
@@ -177,6 +182,8 @@ zk_fs_open(const struct zk_fs_options *options, const struct zk_fs_port *port,
 		rc = zk_calls_start(fs);
 	if (rc == 0)
 		rc = zk_notifier_start(fs);
+	if (rc == 0)
+		rc = zk_replay_start(fs);
 	if (rc < 0) {
 		zk_fs_close(fs);
 		return rc;
@@ -238,6 +245,7 @@ zk_fs_close(struct zk_fs *fs)
 	if (fs->session != NULL)
 		unmount(fs);
 	zk_notifier_stop(fs);
+	zk_replay_stop(fs);
 	zk_calls_stop(fs);
 	if (fs->session != NULL) {
 		fuse_session_unmount(fs->session);
@@ -315,11 +323,18 @@ zk_fs_changed(struct zk_fs *fs, const struct zk_change *change)
 		replaced(fs, change->ino);
 	if (!change->known)
 		invalidate(fs, change);
+	zk_replay_change(fs, change);
 	if (change->orphan)
 		orphaned(fs,
 		    change->kind == ZK_CHANGE_RENAME ? change->ino2
 		                                     : change->ino,
 		    change->known);
+}
+
+void
+zk_fs_control_changed(struct zk_fs *fs, const char *name)
+{
+	zk_replay_control(fs, name);
 }
 
 uint64_t

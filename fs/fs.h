@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/change.h"
 #include "base/node.h"
@@ -15,6 +16,29 @@
  */
 struct zk_fs;
 
+/* The process that raises inotify events; see fs/replay.h. */
+struct zk_replay_helper {
+	pid_t pid;
+	int socket;
+};
+
+/*
+ * Make it; zk_fs_open() takes it over.  Best before there are threads, and
+ * before anything is open that a second process must not hold.
+ */
+int zk_replay_fork(struct zk_replay_helper *ret_helper);
+
+struct zk_replay_counts {
+	uint64_t raised; /* orders done, one or more events each */
+	uint64_t tasks;  /* system calls of the helper on the mount */
+	uint64_t merged; /* changes that became one with an earlier one */
+	uint64_t overtaken; /* by a system call on this mount */
+	uint64_t failed;    /* tries in vain were given up */
+	uint64_t lost;      /* more waited than there is room for */
+	uint64_t restarts;  /* of the helper */
+	uint64_t waiting;   /* orders, now */
+};
+
 struct zk_fs_options {
 	const char *mountpoint; /* absolute */
 	const char *source;     /* shown as the device in /proc/mounts */
@@ -24,6 +48,8 @@ struct zk_fs_options {
 	uint64_t max_file;      /* bytes */
 	uint32_t op_timeout_ms; /* then a waiting write gets ETIMEDOUT */
 	bool debug;
+	/* NULL: inotify is told of nothing but this mount's system calls. */
+	const struct zk_replay_helper *helper;
 	/* Told once at the start what is wrong with this host; or NULL. */
 	void (*warn)(const char *text);
 };
@@ -49,6 +75,12 @@ void zk_fs_close(struct zk_fs *fs);
  * same turn.  Node thread only; never blocks.
  */
 void zk_fs_changed(struct zk_fs *fs, const struct zk_change *change);
+
+/* The file .zkfs/name says something else from now on.  Any thread. */
+void zk_fs_control_changed(struct zk_fs *fs, const char *name);
+
+/* For .zkfs/metrics.  Any thread. */
+void zk_fs_replay_counts(struct zk_fs *fs, struct zk_replay_counts *ret_counts);
 
 /* Requests answered so far, by FUSE operation, for .zkfs/metrics. */
 uint64_t zk_fs_request_count(const struct zk_fs *fs);

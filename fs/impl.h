@@ -14,6 +14,7 @@
 #include "fs/inode.h"
 #include "fs/notify.h"
 #include "fs/port.h"
+#include "fs/replay.h"
 
 /* What the files of fs/ share. */
 
@@ -50,6 +51,7 @@ struct zk_fs {
 
 	struct zk_inodes inodes;
 	struct zk_notifier notifier;
+	struct zk_replay replay;
 	struct zk_calls calls;
 	struct zk_expects expects;
 	pthread_mutex_t control_lock; /* protects the texts of handles */

@@ -60,6 +60,13 @@ struct zk_inodes {
 int zk_inodes_init(struct zk_inodes *t);
 void zk_inodes_fini(struct zk_inodes *t);
 
+/* Whether the kernel holds it, and so may hold a watch on it. */
+static inline bool
+zk_inode_is_known(const struct zk_inode *inode)
+{
+	return inode != NULL && (inode->nlookup > 0 || inode->opens > 0);
+}
+
 /* The kernel is told of ino once more.  0 or -ENOMEM. */
 int zk_inodes_ref(struct zk_inodes *t, uint64_t ino);
 

@@ -92,6 +92,24 @@ zk_mount_id(const char *mountpoint)
 	return id;
 }
 
+bool
+zk_mount_is_there(int id)
+{
+	FILE *file = fopen("/proc/self/mountinfo", "re");
+	char *line = NULL;
+	size_t cap = 0;
+	bool there = false;
+
+	/* In doubt it is. */
+	if (file == NULL)
+		return true;
+	while (!there && getline(&line, &cap, file) > 0)
+		there = strtol(line, NULL, 10) == id;
+	free(line);
+	(void)fclose(file);
+	return there;
+}
+
 int
 zk_mount_request_timeout_s(void)
 {

@@ -1,6 +1,7 @@
 #ifndef ZK_FS_MOUNT_H
 #define ZK_FS_MOUNT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "fs/fs.h"
@@ -16,6 +17,9 @@ int zk_mount_data(int fd, const char *more, char *buf, size_t cap);
 
 /* The id of the topmost mount on this directory, or -ENOENT. */
 int zk_mount_id(const char *mountpoint);
+
+/* Whether the mount of this id is still in our namespace. */
+bool zk_mount_is_there(int id);
 
 /* Whether a request that waits for long would end the mount. */
 int zk_mount_request_timeout_s(void);

@@ -18,12 +18,6 @@
 /* The longest pause between two tries to tell of one inode. */
 #define RETRY_MS_MAX 256u
 
-static bool
-is_known(const struct zk_inode *inode)
-{
-	return inode != NULL && (inode->nlookup > 0 || inode->opens > 0);
-}
-
 static struct zk_stale_name **
 bucket_of(struct zk_notifier *n, uint64_t parent, const char *name, size_t len)
 {
@@ -83,7 +77,7 @@ zk_notify_name(struct zk_fs *fs, uint64_t parent, const char *name,
 
 	(void)pthread_mutex_lock(&fs->inodes.lock);
 	/* Of a directory that is not known no name can be cached. */
-	if (is_known(zk_inodes_find(&fs->inodes, parent))) {
+	if (zk_inode_is_known(zk_inodes_find(&fs->inodes, parent))) {
 		queue_name(n, parent, name, name_len);
 		(void)pthread_cond_signal(&n->work);
 	}
@@ -108,7 +102,7 @@ zk_notify_inode(struct zk_fs *fs, uint64_t ino, bool data)
 
 	(void)pthread_mutex_lock(&fs->inodes.lock);
 	inode = zk_inodes_find(&fs->inodes, ino);
-	if (is_known(inode)) {
+	if (zk_inode_is_known(inode)) {
 		inode->stale_attr = true;
 		inode->stale_data = inode->stale_data || data;
 		if (!inode->queued)
@@ -130,7 +124,7 @@ tell_inode(struct zk_fs *fs, struct zk_inode *inode)
 	/* It stays queued, so that it is not freed meanwhile. */
 	inode->stale_attr = false;
 	inode->stale_data = false;
-	if (is_known(inode)) {
+	if (zk_inode_is_known(inode)) {
 		(void)pthread_mutex_unlock(&fs->inodes.lock);
 		/* A negative offset: the attributes alone. */
 		rc = fuse_lowlevel_notify_inval_inode(fs->session, ino,
@@ -142,7 +136,7 @@ tell_inode(struct zk_fs *fs, struct zk_inode *inode)
 	 * or it is about to forget it.  In the first case what it will cache
 	 * is out of date: try until one or the other has happened.
 	 */
-	if (rc == -ENOENT && is_known(inode)) {
+	if (rc == -ENOENT && zk_inode_is_known(inode)) {
 		unsigned shift = inode->tries < 8 ? inode->tries : 8;
 		inode->stale_attr = true;
 		inode->stale_data = inode->stale_data || data;

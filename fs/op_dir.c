@@ -19,6 +19,7 @@ struct listing {
 	char *buf;
 	size_t len, cap;
 	bool plus;
+	uint64_t dir;
 	uint64_t changes; /* announced when it began */
 	int rc;
 };
@@ -70,6 +71,8 @@ add_plus(struct listing *l, const char *name, const struct zk_dirent *dirent)
 	 */
 	changed = atomic_load(&fs->changes) != l->changes;
 	entry = zk_entry_of(fs, dirent->attr, changed);
+	if (zk_replay_holds(&fs->replay, l->dir, name))
+		entry.entry_timeout = 0;
 	added = add(l, name, &entry, dirent->cookie);
 	if (!added && zk_inodes_forget(&fs->inodes, dirent->ino, 1))
 		zk_calls_reap(fs, dirent->ino);
@@ -133,6 +136,7 @@ list(fuse_req_t req, uint64_t ino, size_t size, uint64_t cookie, bool plus)
 	struct listing l = {
 	    .fs = fs,
 	    .req = req,
+	    .dir = ino,
 	    .cap = size,
 	    .plus = plus,
 	    .changes = atomic_load(&fs->changes),
@@ -149,9 +153,9 @@ list(fuse_req_t req, uint64_t ino, size_t size, uint64_t cookie, bool plus)
 		room = add_dot(&l, ".", ino, COOKIE_DOT);
 	if (room && cookie < COOKIE_DOTDOT)
 		room = add_dot(&l, "..", parent_of(fs, ino), COOKIE_DOTDOT);
-	if (room && zk_is_virtual(ino))
+	if (room && ino == ZK_INO_VIRTUAL)
 		list_virtual(&l, cookie);
-	else if (room)
+	else if (room && !zk_is_virtual(ino))
 		rc = fs->port.readdir(fs->port.impl, ino,
 		    cookie <= COOKIE_DOTDOT ? 0 : cookie, plus, add_dirent, &l);
 	/* What was added counts: the kernel has to forget it again. */

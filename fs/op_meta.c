@@ -59,6 +59,8 @@ lookup_now(struct zk_fs *fs, fuse_req_t req, uint64_t parent, const char *name)
 	/* Inode 0 is how to say for how long there is none of that name. */
 	if (rc == 0)
 		entry = zk_entry_of(fs, &attr, false);
+	if (zk_replay_holds(&fs->replay, parent, name))
+		entry.entry_timeout = 0;
 	zk_reply_entry(fs, req, &entry);
 }
 
@@ -115,6 +117,62 @@ zk_wait_if_closing(struct zk_fs *fs, fuse_req_t req,
 	return true;
 }
 
+/* The kernel has a handle (open_by_handle_at(2)), and wants what it means. */
+static void
+lookup_by_ino(struct zk_fs *fs, fuse_req_t req, uint64_t ino, bool up)
+{
+	struct fuse_entry_param entry;
+	struct zk_attr attr = {0};
+	int rc = 0;
+
+	if (up && ino == ZK_INO_SCRATCH)
+		ino = ZK_INO_VIRTUAL;
+	else if (up && zk_is_virtual(ino))
+		ino = ZK_INO_ROOT;
+	else if (up)
+		rc = fs->port.getattr(fs->port.impl, ino, &attr);
+	if (up && attr.ino != 0)
+		ino = attr.parent;
+	if (rc == 0 && !zk_is_virtual(ino))
+		rc = zk_inodes_ref(&fs->inodes, ino);
+	if (rc < 0) {
+		zk_reply_rc(req, -ESTALE);
+		return;
+	}
+	if (zk_is_virtual(ino))
+		rc = zk_control_getattr(fs, ino, &attr);
+	else
+		rc = fs->port.getattr(fs->port.impl, ino, &attr);
+	if (rc == 0) {
+		entry = zk_entry_of(fs, &attr, false);
+		zk_reply_entry(fs, req, &entry);
+		return;
+	}
+	if (!zk_is_virtual(ino) && zk_inodes_forget(&fs->inodes, ino, 1))
+		zk_calls_reap(fs, ino);
+	zk_reply_rc_ino(req, rc);
+}
+
+/* What is special about a look at a name; true when it has been answered. */
+static bool
+lookup_special(struct zk_fs *fs, fuse_req_t req, uint64_t parent,
+    const char *name)
+{
+	const bool replay = zk_replay_asks(&fs->replay, req);
+	const bool here = strcmp(name, ".") == 0;
+
+	if (replay && zk_replay_lookup(req, parent, name))
+		return true;
+	/* What the kernel does not know the helper need not know either. */
+	if (replay && here)
+		zk_reply_rc(req, -ESTALE);
+	else if (here || strcmp(name, "..") == 0)
+		lookup_by_ino(fs, req, parent, !here);
+	else
+		return false;
+	return true;
+}
+
 void
 zk_op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
@@ -129,6 +187,8 @@ zk_op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	struct zk_attr attr;
 	int rc;
 
+	if (lookup_special(fs, req, parent, name))
+		return;
 	if (zk_control_guards(parent, name)) {
 		rc = zk_control_lookup(fs, parent, name, &attr);
 		if (rc < 0) {
@@ -245,6 +305,11 @@ zk_op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct zk_fs *fs = zk_fs_of(req);
 	struct zk_command about = {.op = ZK_OP_NOP, .ino = ino};
 
+	if (zk_replay_asks(&fs->replay, req)) {
+		if (!zk_replay_getattr(req, ino))
+			getattr_now(fs, req, ino);
+		return;
+	}
 	if (!zk_is_virtual(ino)) {
 		if (fi != NULL && truncate_first(fs, req, zk_handle_of(fi)))
 			return;

@@ -92,6 +92,10 @@ make(fuse_req_t req, uint64_t parent, const char *name, struct zk_command *cmd)
 	struct zk_attr attr;
 	int rc;
 
+	if (zk_replay_asks(&zk_fs_of(req)->replay, req)) {
+		zk_replay_make(req, parent, name);
+		return;
+	}
 	if (zk_control_guards(parent, name)) {
 		zk_reply_rc(req, -EPERM);
 		return;
@@ -177,7 +181,9 @@ remove_name(fuse_req_t req, uint64_t parent, const char *name, enum zk_op op)
 	    .name_len = strlen(name),
 	};
 
-	if (zk_control_guards(parent, name))
+	if (zk_replay_asks(&zk_fs_of(req)->replay, req))
+		zk_replay_remove(req, parent, name);
+	else if (zk_control_guards(parent, name))
 		zk_reply_rc(req, -EPERM);
 	else
 		submit(req, &cmd, zk_answer_rc);
@@ -213,7 +219,9 @@ zk_op_rename(fuse_req_t req, fuse_ino_t parent, const char *name,
 	    .name2_len = strlen(newname),
 	};
 
-	if (zk_control_guards(parent, name) ||
+	if (zk_replay_asks(&zk_fs_of(req)->replay, req))
+		zk_replay_rename(req, parent, name, newparent, newname);
+	else if (zk_control_guards(parent, name) ||
 	    zk_control_guards(newparent, newname))
 		zk_reply_rc(req, -EPERM);
 	else

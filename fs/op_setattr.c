@@ -121,6 +121,10 @@ zk_op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 	struct zk_call *call;
 	int rc = 0;
 
+	if (zk_replay_asks(&fs->replay, req)) {
+		zk_replay_setattr(req, ino);
+		return;
+	}
 	if (zk_is_virtual(ino)) {
 		setattr_virtual(fs, req, ino, to_set);
 		return;

@@ -126,6 +126,23 @@ zk_answer_rc_ino(struct zk_call *call, const struct zk_outcome *out)
 	zk_reply_rc_ino(call->req, out->rc);
 }
 
+/* The system call had failed, so its events were not raised. */
+static void
+raise_late(struct zk_fs *fs, const struct zk_command *cmd,
+    const struct zk_outcome *out)
+{
+	if (cmd->op == ZK_OP_CREATE || cmd->op == ZK_OP_LINK ||
+	    cmd->op == ZK_OP_UNLINK || cmd->op == ZK_OP_RMDIR ||
+	    cmd->op == ZK_OP_RENAME)
+		zk_replay_sync(fs, cmd->ino, cmd->name, cmd->name_len);
+	else
+		zk_replay_modify(fs, cmd->ino);
+	if (cmd->op == ZK_OP_RENAME)
+		zk_replay_sync(fs, cmd->ino2, cmd->name2, cmd->name2_len);
+	if (cmd->op == ZK_OP_CREATE)
+		zk_replay_sync(fs, cmd->ino, out->name, out->name_len);
+}
+
 void
 zk_late_change(struct zk_call *call, const struct zk_outcome *out)
 {
@@ -138,6 +155,7 @@ zk_late_change(struct zk_call *call, const struct zk_outcome *out)
 		zk_notify_name(fs, cmd->ino, cmd->name, cmd->name_len);
 	if (cmd->name2_len > 0)
 		zk_notify_name(fs, cmd->ino2, cmd->name2, cmd->name2_len);
+	raise_late(fs, cmd, out);
 	zk_notify_inode(fs, cmd->ino, true);
 	zk_notify_inode(fs, cmd->ino2, true);
 	zk_notify_inode(fs, out->attr.ino, true);

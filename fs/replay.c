@@ -1,0 +1,593 @@
+#include "fs/replay.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fuse.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "fs/control.h"
+#include "fs/impl.h"
+#include "fs/mount.h"
+
+/* Between two restarts of a helper that does not last. */
+#define PAUSE_MS_MIN 20u
+#define PAUSE_MS_MAX 5000u
+
+/* How often one task is tried when somebody gets in between. */
+#define TRIES_MAX 16u
+
+/* Names in the scratch directory. */
+static const char scratch_from[] = "a", scratch_to[] = "b";
+
+/* --- the helper ------------------------------------------------------------ */
+
+/* It is dead: from here on nobody is taken for it. */
+static void
+bury(struct zk_replay *r)
+{
+	siginfo_t info;
+
+	if (r->socket >= 0)
+		(void)close(r->socket);
+	r->socket = -1;
+	if (r->pid == 0)
+		return;
+	(void)kill(r->pid, SIGKILL);
+	/* Its number is not given to another before it has been reaped. */
+	while (waitid(P_PID, (id_t)r->pid, &info, WEXITED | WNOWAIT) < 0 &&
+	    errno == EINTR)
+		;
+	atomic_store(&r->tid, 0);
+	while (waitpid(r->pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	r->pid = 0;
+}
+
+/* The mount was taken away: so must be the helper's copy of it. */
+static void
+look_at_mounts(struct zk_fs *fs)
+{
+	struct zk_replay *r = &fs->replay;
+
+	if (fs->mount_id < 0 || zk_mount_is_there(fs->mount_id))
+		return;
+	(void)pthread_mutex_lock(&r->lock);
+	r->off = true;
+	(void)pthread_mutex_unlock(&r->lock);
+	/* A helper that is stuck or stopped, too. */
+	if (r->pid != 0)
+		(void)kill(r->pid, SIGKILL);
+}
+
+/*
+ * Wait for the helper, or until there is something else to look at: -EAGAIN.
+ * 0: it has answered, or ended.
+ */
+static int
+wait_event(struct zk_fs *fs, int ms)
+{
+	struct zk_replay *r = &fs->replay;
+	struct pollfd fds[] = {
+	    {.fd = r->wake_fd, .events = POLLIN},
+	    {.fd = r->mounts_fd, .events = POLLPRI},
+	    {.fd = r->socket, .events = POLLIN},
+	};
+	eventfd_t ignored;
+
+	if (poll(fds, 3, ms) <= 0)
+		return -EAGAIN;
+	if (fds[0].revents != 0)
+		(void)eventfd_read(r->wake_fd, &ignored);
+	if (fds[1].revents != 0)
+		look_at_mounts(fs);
+	return fds[2].revents != 0 ? 0 : -EAGAIN;
+}
+
+static bool
+is_over(struct zk_replay *r)
+{
+	bool over;
+
+	(void)pthread_mutex_lock(&r->lock);
+	over = r->stopping || r->off;
+	(void)pthread_mutex_unlock(&r->lock);
+	return over;
+}
+
+/* Send a message and wait for the result, for as long as it takes. */
+static int
+ask(struct zk_fs *fs, const void *message, size_t len,
+    struct zk_task_result *ret_result)
+{
+	struct zk_replay *r = &fs->replay;
+	ssize_t n;
+
+	if (r->socket < 0 ||
+	    send(r->socket, message, len, MSG_NOSIGNAL) != (ssize_t)len)
+		return -EPIPE;
+	while (wait_event(fs, -1) < 0)
+		if (is_over(r))
+			return -ESHUTDOWN;
+	n = recv(r->socket, ret_result, sizeof(*ret_result), MSG_DONTWAIT);
+	return n == (ssize_t)sizeof(*ret_result) ? 0 : -EPIPE;
+}
+
+static int
+attach(struct zk_fs *fs)
+{
+	struct zk_task_attach message = {.act = ZK_TASK_ATTACH};
+	struct zk_task_result result;
+	int rc;
+
+	(void)snprintf(message.mountpoint, sizeof(message.mountpoint), "%s",
+	    fs->mountpoint);
+	rc = ask(fs, &message, sizeof(message), &result);
+	if (rc == 0 && result.rc < 0) {
+		if (fs->replay.warn != NULL)
+			fs->replay.warn("inotify is not told of what other "
+			                "hosts do: the mount cannot be copied");
+		(void)pthread_mutex_lock(&fs->replay.lock);
+		fs->replay.off = true;
+		(void)pthread_mutex_unlock(&fs->replay.lock);
+	}
+	/* It may have gone before there was anybody to look. */
+	look_at_mounts(fs);
+	return rc;
+}
+
+static void
+adopt(struct zk_replay *r, const struct zk_replay_helper *helper)
+{
+	r->pid = helper->pid;
+	r->socket = helper->socket;
+	atomic_store(&r->tid, helper->pid);
+}
+
+/* Until there is a helper again, or the end. */
+static void
+restart(struct zk_fs *fs)
+{
+	struct zk_replay *r = &fs->replay;
+	struct zk_replay_helper helper;
+
+	while (!is_over(r)) {
+		bury(r);
+		(void)wait_event(fs, (int)r->pause_ms);
+		if (is_over(r))
+			return;
+		if (r->pause_ms < PAUSE_MS_MAX)
+			r->pause_ms *= 2;
+		if (zk_replay_fork(&helper) < 0)
+			continue;
+		adopt(r, &helper);
+		(void)pthread_mutex_lock(&r->lock);
+		r->counts.restarts++;
+		(void)pthread_mutex_unlock(&r->lock);
+		if (attach(fs) == 0)
+			return;
+	}
+}
+
+/* --- what the kernel has cached -------------------------------------------- */
+
+/*
+ * The kernel shall ask for this name when it is used next, but may keep what
+ * it has until then.  Kernels before 6.2 forget it.
+ */
+static void
+expire(struct zk_fs *fs, uint64_t dir, const char *name)
+{
+	struct fuse_notify_inval_entry_out out = {
+	    .parent = dir,
+	    .namelen = (uint32_t)strlen(name),
+	    .flags = FUSE_EXPIRE_ONLY,
+	};
+	struct fuse_out_header head = {
+	    .len = (uint32_t)(sizeof(head) + sizeof(out)) + out.namelen + 1,
+	    .error = FUSE_NOTIFY_INVAL_ENTRY,
+	};
+	char copy[ZK_NAME_MAX + 1];
+	struct iovec iov[] = {
+	    {&head, sizeof(head)},
+	    {&out, sizeof(out)},
+	    {copy, out.namelen + 1},
+	};
+
+	if (dir == 0 || zk_is_virtual(dir))
+		return;
+	memcpy(copy, name, out.namelen + 1);
+	/* ENOENT: it had nothing. */
+	(void)!writev(fuse_session_fd(fs->session), iov, 3);
+}
+
+static void
+prepare(struct zk_fs *fs, const struct zk_task *task, bool ask_again)
+{
+	switch (task->act) {
+	case ZK_TASK_RENAME:
+	case ZK_TASK_EXCHANGE:
+		expire(fs, task->dir2, task->name2);
+		expire(fs, task->dir, task->name);
+		return;
+	case ZK_TASK_CREATE:
+	case ZK_TASK_DELETE:
+		expire(fs, task->dir, task->name);
+		return;
+	default:
+		break;
+	}
+	if (ask_again)
+		expire(fs, task->dir, task->name);
+	if (task->act != ZK_TASK_ATTRIB && !zk_is_virtual(task->ino))
+		(void)fuse_lowlevel_notify_inval_inode(fs->session, task->ino,
+		    0, 0);
+}
+
+/* --- from an order to tasks ------------------------------------------------ */
+
+static bool
+knows(struct zk_fs *fs, uint64_t ino)
+{
+	bool known;
+
+	if (zk_is_virtual(ino))
+		return true;
+	(void)pthread_mutex_lock(&fs->inodes.lock);
+	known = zk_inode_is_known(zk_inodes_find(&fs->inodes, ino));
+	(void)pthread_mutex_unlock(&fs->inodes.lock);
+	return known;
+}
+
+/* Whether the event can be raised under this name. */
+static bool
+is_usable(struct zk_fs *fs, const struct zk_order_side *side)
+{
+	bool usable;
+
+	(void)pthread_mutex_lock(&fs->replay.lock);
+	usable = side->dir != 0 && side->name[0] != '\0' && !side->overtaken &&
+	    !side->unknown;
+	(void)pthread_mutex_unlock(&fs->replay.lock);
+	return usable && knows(fs, side->dir);
+}
+
+static void
+set_place(const struct zk_order_side *side, uint64_t *dir, char *name)
+{
+	*dir = side->dir;
+	(void)snprintf(name, ZK_NAME_MAX + 1, "%s", side->name);
+}
+
+static bool
+plan_delete(struct zk_fs *fs, const struct zk_order *order,
+    struct zk_task *task)
+{
+	task->act = ZK_TASK_DELETE;
+	if (is_usable(fs, &order->sides[0])) {
+		set_place(&order->sides[0], &task->dir, task->name);
+		return true;
+	}
+	/* At least IN_DELETE_SELF. */
+	(void)snprintf(task->name, sizeof(task->name), "%s", scratch_from);
+	return order->nlink == 0 && knows(fs, order->ino);
+}
+
+static bool
+plan_rename(struct zk_fs *fs, const struct zk_order *order,
+    struct zk_task *task)
+{
+	const struct zk_order_side *from = &order->sides[order->back];
+	const struct zk_order_side *to = &order->sides[!order->back];
+	const bool use_from = is_usable(fs, from), use_to = is_usable(fs, to);
+
+	task->act = order->exchange && use_from && use_to ? ZK_TASK_EXCHANGE
+	                                                  : ZK_TASK_RENAME;
+	(void)snprintf(task->name, sizeof(task->name), "%s", scratch_from);
+	(void)snprintf(task->name2, sizeof(task->name2), "%s", scratch_to);
+	if (use_from)
+		set_place(from, &task->dir, task->name);
+	if (use_to)
+		set_place(to, &task->dir2, task->name2);
+	/* With neither at least IN_MOVE_SELF. */
+	return use_from || use_to || knows(fs, order->ino);
+}
+
+static bool
+plan_change(struct zk_fs *fs, const struct zk_order *order,
+    struct zk_task *task, bool *ret_ask_again)
+{
+	const struct zk_order_side *side = &order->sides[0];
+	struct zk_attr attr;
+	int rc;
+
+	task->act = order->kind == ZK_ORDER_ATTRIB ? ZK_TASK_ATTRIB
+	    : S_ISREG(order->type)                 ? ZK_TASK_WRITE
+	                                           : ZK_TASK_MODIFY;
+	if (!is_usable(fs, side))
+		return knows(fs, order->ino);
+	set_place(side, &task->dir, task->name);
+	/* The name may lead elsewhere by now: then it is not to be believed. */
+	if (!zk_is_virtual(side->dir)) {
+		rc = fs->port.lookup(fs->port.impl, side->dir, side->name,
+		    strlen(side->name), &attr);
+		*ret_ask_again = rc < 0 || attr.ino != order->ino;
+	}
+	return true;
+}
+
+/* What agrees with the name's state now; first that it is there. */
+static bool
+plan_sync(struct zk_fs *fs, struct zk_order *order, struct zk_task *task)
+{
+	const struct zk_order_side *side = &order->sides[0];
+	struct zk_attr attr;
+	int rc;
+
+	if (!is_usable(fs, side))
+		return false;
+	set_place(side, &task->dir, task->name);
+	rc = fs->port.lookup(fs->port.impl, side->dir, side->name,
+	    strlen(side->name), &attr);
+	if (rc == 0) {
+		task->act = ZK_TASK_CREATE;
+		task->ino = order->ino = attr.ino;
+		task->type = order->type = attr.mode & S_IFMT;
+		return true;
+	}
+	task->act = ZK_TASK_DELETE;
+	task->ino = ZK_INO_GHOST + (++fs->replay.ghost_last & 0xffffff);
+	return rc == -ENOENT;
+}
+
+/* False: there is nobody to tell. */
+static bool
+plan(struct zk_fs *fs, struct zk_order *order, struct zk_task *task,
+    bool *ret_ask_again)
+{
+	*task = (struct zk_task){.ino = order->ino, .type = order->type};
+	switch (order->kind) {
+	case ZK_ORDER_CREATE:
+		task->act = ZK_TASK_CREATE;
+		if (!is_usable(fs, &order->sides[0]))
+			return false;
+		set_place(&order->sides[0], &task->dir, task->name);
+		return true;
+	case ZK_ORDER_DELETE:
+		return plan_delete(fs, order, task);
+	case ZK_ORDER_RENAME:
+		return plan_rename(fs, order, task);
+	case ZK_ORDER_MODIFY:
+	case ZK_ORDER_ATTRIB:
+		return plan_change(fs, order, task, ret_ask_again);
+	case ZK_ORDER_SYNC:
+		break;
+	}
+	return plan_sync(fs, order, task);
+}
+
+/* The task is done.  True: the order has another one. */
+static bool
+next_step(struct zk_replay *r, struct zk_order *order,
+    const struct zk_task *task)
+{
+	bool again = false;
+
+	(void)pthread_mutex_lock(&r->lock);
+	if (order->kind == ZK_ORDER_SYNC && task->act == ZK_TASK_CREATE &&
+	    S_ISREG(order->type)) {
+		/* Who knew that it is there learns that it may be another. */
+		order->kind = ZK_ORDER_MODIFY;
+		again = true;
+	} else if (task->act == ZK_TASK_RENAME && order->ino2 != 0) {
+		order->ino = order->ino2;
+		order->type = order->type2;
+		order->nlink = order->nlink2;
+		order->ino2 = 0;
+		order->back = order->exchange;
+		again =
+		    order->exchange || (task->dir2 == 0 && order->nlink == 0);
+		/* What was replaced without its name: IN_DELETE_SELF. */
+		if (!order->exchange) {
+			order->kind = ZK_ORDER_DELETE;
+			order->sides[0].unknown = true;
+		}
+		order->exchange = false;
+	}
+	(void)pthread_mutex_unlock(&r->lock);
+	return again;
+}
+
+/* One try.  0: raised; -EPIPE: without a helper; others: not raised. */
+static int
+attempt(struct zk_fs *fs, struct zk_order *order, const struct zk_task *task,
+    bool ask_again)
+{
+	struct zk_replay *r = &fs->replay;
+	struct zk_task_result result = {0};
+	int rc;
+
+	(void)pthread_mutex_lock(&r->lock);
+	r->task = *task;
+	r->counts.tasks++;
+	order->raised = false;
+	(void)pthread_mutex_unlock(&r->lock);
+	/* From now on nobody's look makes the kernel sure of these names. */
+	atomic_store(&r->busy, true);
+	prepare(fs, task, ask_again);
+	rc = ask(fs, task, sizeof(*task), &result);
+	atomic_store(&r->busy, false);
+	(void)pthread_mutex_lock(&r->lock);
+	if (rc == -EPIPE && order->raised)
+		rc = 0;
+	if (rc == 0) {
+		rc = result.rc;
+		r->pause_ms = PAUSE_MS_MIN;
+	}
+	for (unsigned i = 0; i < 2; i++)
+		if ((result.unknown & (1u << i)) != 0)
+			order->sides[i].unknown = true;
+	if (rc == 0)
+		r->counts.raised++;
+	(void)pthread_mutex_unlock(&r->lock);
+	return rc;
+}
+
+static void
+count(struct zk_replay *r, uint64_t *counter)
+{
+	(void)pthread_mutex_lock(&r->lock);
+	(*counter)++;
+	(void)pthread_mutex_unlock(&r->lock);
+}
+
+/* All events of an order.  False: it is not done, and the end has come. */
+static bool
+carry_out(struct zk_fs *fs, struct zk_order *order)
+{
+	struct zk_replay *r = &fs->replay;
+	unsigned tries = 0;
+	struct zk_task task;
+	bool ask_again;
+	int rc;
+
+	for (;;) {
+		ask_again = tries > 0;
+		if (!plan(fs, order, &task, &ask_again))
+			return true;
+		rc = attempt(fs, order, &task, ask_again);
+		if (rc == -ESHUTDOWN)
+			return false;
+		if (rc == 0) {
+			tries = 0;
+			if (!next_step(r, order, &task))
+				return true;
+			continue;
+		}
+		if (rc == -EPIPE)
+			restart(fs);
+		/* Nobody can watch what the kernel does not know. */
+		if (rc == -ESTALE && task.name[0] == '\0')
+			return true;
+		if (is_over(r))
+			return false;
+		if (rc != -EPIPE && ++tries == TRIES_MAX) {
+			count(r, &r->counts.failed);
+			return true;
+		}
+	}
+}
+
+static void *
+feed(void *arg)
+{
+	struct zk_fs *fs = arg;
+	struct zk_replay *r = &fs->replay;
+	struct zk_order *order;
+
+	(void)prctl(PR_SET_NAME, "replay");
+	if (attach(fs) == -EPIPE)
+		restart(fs);
+	for (;;) {
+		(void)pthread_mutex_lock(&r->lock);
+		order = r->off ? NULL : zk_queue_take(&r->queue);
+		r->current = order;
+		r->idle = order == NULL;
+		if (r->stopping)
+			break;
+		(void)pthread_mutex_unlock(&r->lock);
+		if (order == NULL) {
+			/* Unasked it says nothing: it has ended. */
+			if (wait_event(fs, -1) == 0)
+				restart(fs);
+			if (is_over(r))
+				bury(r);
+			continue;
+		}
+		(void)carry_out(fs, order);
+		(void)pthread_mutex_lock(&r->lock);
+		zk_queue_done(&r->queue, order);
+		r->current = NULL;
+		(void)pthread_mutex_unlock(&r->lock);
+	}
+	if (order != NULL)
+		zk_queue_done(&r->queue, order);
+	r->current = NULL;
+	(void)pthread_mutex_unlock(&r->lock);
+	return NULL;
+}
+
+void
+zk_replay_init(struct zk_replay *r)
+{
+	(void)pthread_mutex_init(&r->lock, NULL);
+	TAILQ_INIT(&r->queue.orders);
+	r->socket = r->wake_fd = r->mounts_fd = -1;
+	r->pause_ms = PAUSE_MS_MIN;
+	/* Until there is a helper nothing is queued. */
+	r->off = true;
+}
+
+void
+zk_replay_fini(struct zk_replay *r)
+{
+	zk_queue_fini(&r->queue);
+	if (r->wake_fd >= 0)
+		(void)close(r->wake_fd);
+	if (r->mounts_fd >= 0)
+		(void)close(r->mounts_fd);
+	(void)pthread_mutex_destroy(&r->lock);
+}
+
+void
+zk_replay_adopt(struct zk_fs *fs, const struct zk_replay_helper *helper)
+{
+	adopt(&fs->replay, helper);
+}
+
+int
+zk_replay_start(struct zk_fs *fs)
+{
+	struct zk_replay *r = &fs->replay;
+	int rc;
+
+	if (r->pid == 0)
+		return 0;
+	r->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	r->mounts_fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
+	if (r->wake_fd < 0 || r->mounts_fd < 0)
+		return -errno;
+	r->off = false;
+	rc = pthread_create(&r->thread, NULL, feed, fs);
+	r->started = rc == 0;
+	atomic_store(&r->on, rc == 0);
+	return -rc;
+}
+
+void
+zk_replay_stop(struct zk_fs *fs)
+{
+	struct zk_replay *r = &fs->replay;
+
+	atomic_store(&r->on, false);
+	(void)pthread_mutex_lock(&r->lock);
+	r->stopping = r->off = true;
+	(void)pthread_mutex_unlock(&r->lock);
+	if (r->wake_fd >= 0)
+		(void)eventfd_write(r->wake_fd, 1);
+	if (r->started)
+		(void)pthread_join(r->thread, NULL);
+	r->started = false;
+	bury(r);
+}

@@ -1,0 +1,217 @@
+#ifndef ZK_FS_REPLAY_H
+#define ZK_FS_REPLAY_H
+
+#include <limits.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <sys/types.h>
+
+#include "base/change.h"
+#include "base/limits.h"
+#include "fs/fs.h"
+#include "fs/fuse.h"
+
+/*
+ * inotify(7) for what no system call on this mount did.  The kernel raises
+ * events for system calls only, so a helper process repeats the change on the
+ * mount; the handlers know it by its thread id and answer without changing
+ * anything.
+ *
+ * - replay_queue.c: what is still to be raised, in the order of the log.
+ *   Bounded: when it is long, changes of one name become one.
+ * - replay.c: a thread that takes the orders one at a time, makes the kernel's
+ *   caches forget what they concern, and has the helper do a task.
+ * - replay_helper.c: the helper.  It has no descriptor but its socket and a
+ *   private copy of the mount, so that it neither keeps the mount busy nor a
+ *   dead daemon's requests alive.
+ * - replay_ops.c: what the handlers say to the helper.
+ *
+ * Nothing waits for any of this: not apply, not an answer.  The helper waits
+ * for the locks of directories like everybody else.
+ *
+ * The last event about a name agrees with its state.  Orders are in the order
+ * of the log, so only a system call on this mount, whose event the kernel
+ * raises at once, can overtake one.  Its change is announced before it is
+ * answered, and until then the kernel holds the directory's lock.  So when the
+ * helper's request comes, with that lock held, every overtaken order is marked
+ * as such, and is refused: the later event has been raised already.
+ */
+
+/* From here on changes of one name become one order. */
+#define ZK_REPLAY_LAG     8192u
+#define ZK_REPLAY_MAX     262144u
+#define ZK_REPLAY_BUCKETS 4096u
+
+/* The directory for what has no place that the kernel knows; see control.h. */
+#define ZK_INO_SCRATCH (ZK_INO_VIRTUAL + 0xffffffull)
+/* Stand for nodes of which nothing is known but that they are gone. */
+#define ZK_INO_GHOST (ZK_INO_VIRTUAL + 0x80000000ull)
+
+struct zk_order;
+
+enum zk_order_kind {
+	ZK_ORDER_CREATE,
+	ZK_ORDER_DELETE,
+	ZK_ORDER_RENAME,
+	ZK_ORDER_MODIFY,
+	ZK_ORDER_ATTRIB,
+	ZK_ORDER_SYNC, /* whatever agrees with the name's state by then */
+};
+
+struct zk_order_side {
+	struct zk_order_side *next; /* in its bucket */
+	struct zk_order *order;
+	/*
+	 * 0: no such side.  With an empty name the node itself: of changes
+	 * of nodes whose name is not known.
+	 */
+	uint64_t dir;
+	char *name;     /* terminated; in the order's memory */
+	bool overtaken; /* this mount has changed it since */
+	bool unknown;   /* the kernel does not know the directory */
+};
+
+struct zk_order {
+	TAILQ_ENTRY(zk_order) link;
+	enum zk_order_kind kind;
+	bool exchange;
+	bool back;   /* the second half of an exchange */
+	bool raised; /* the kernel has been told, so the event is certain */
+	uint64_t ino, ino2;
+	uint32_t type, type2, nlink, nlink2;
+	struct zk_order_side sides[2];
+	char names[];
+};
+
+enum zk_task_act {
+	ZK_TASK_ATTACH, /* the first: struct zk_task_attach */
+	ZK_TASK_CREATE, /* name in dir, of this type */
+	ZK_TASK_DELETE,
+	ZK_TASK_RENAME,   /* name in dir to name2 in dir2 */
+	ZK_TASK_EXCHANGE, /* the same, both ways */
+	ZK_TASK_MODIFY,   /* IN_MODIFY alone */
+	ZK_TASK_WRITE,    /* IN_OPEN, IN_MODIFY, IN_CLOSE_WRITE */
+	ZK_TASK_ATTRIB,
+};
+
+/* One system call of the helper: the message to it. */
+struct zk_task {
+	uint32_t act;
+	uint32_t type; /* S_IF* */
+	/* MODIFY, WRITE, ATTRIB with dir 0: this inode, whatever its name. */
+	uint64_t ino;
+	uint64_t dir, dir2; /* 0: the scratch directory */
+	char name[ZK_NAME_MAX + 1], name2[ZK_NAME_MAX + 1];
+};
+
+struct zk_task_attach {
+	uint32_t act; /* ZK_TASK_ATTACH */
+	char mountpoint[PATH_MAX];
+};
+
+/* Its answer. */
+struct zk_task_result {
+	int32_t rc;
+	uint32_t unknown; /* bits: the kernel does not know dir, dir2 */
+};
+
+struct zk_replay_queue {
+	TAILQ_HEAD(zk_order_list, zk_order) orders;
+	size_t count;
+	struct zk_order_side *buckets[ZK_REPLAY_BUCKETS];
+};
+
+struct zk_replay {
+	pthread_mutex_t lock;
+	pthread_t thread;
+	bool started;
+	_Atomic bool on;
+	_Atomic pid_t tid; /* of the helper; 0: none */
+	_Atomic bool busy; /* task is what the helper is doing */
+	int wake_fd;       /* eventfd: there is work */
+	int socket;        /* to the helper; -1: none */
+	int mounts_fd;     /* /proc/self/mountinfo */
+	unsigned pause_ms; /* before the next restart */
+	void (*warn)(const char *text);
+
+	/* Protected by lock: */
+	bool stopping, idle;
+	bool off; /* the mount is gone, or cannot be watched */
+	pid_t pid;
+	struct zk_replay_queue queue;
+	struct zk_order *current; /* off the queue, in its buckets */
+	struct zk_task task;
+	uint64_t ghost_last;
+	struct zk_replay_counts counts;
+};
+
+void zk_replay_init(struct zk_replay *r);
+void zk_replay_fini(struct zk_replay *r);
+/* Before the workers start; without a helper nothing will be raised. */
+void zk_replay_adopt(struct zk_fs *fs, const struct zk_replay_helper *helper);
+int zk_replay_start(struct zk_fs *fs);
+/* Waits for thread and helper: only when the kernel cannot hold them up. */
+void zk_replay_stop(struct zk_fs *fs);
+
+/* --- any thread; none of these blocks ------------------------------------- */
+
+/* A change was applied. */
+void zk_replay_change(struct zk_fs *fs, const struct zk_change *change);
+/* Raise what agrees with the present state of this name. */
+void zk_replay_sync(struct zk_fs *fs, uint64_t dir, const char *name,
+    size_t name_len);
+/* Content and attributes of a node have changed. */
+void zk_replay_modify(struct zk_fs *fs, uint64_t ino);
+/* A file of .zkfs says something else now. */
+void zk_replay_control(struct zk_fs *fs, const char *name);
+
+/* --- for handlers --------------------------------------------------------- */
+
+/* Whether the helper asks. */
+static inline bool
+zk_replay_asks(const struct zk_replay *r, fuse_req_t req)
+{
+	const pid_t tid = atomic_load(&r->tid);
+
+	return tid != 0 && fuse_req_ctx(req)->pid == tid;
+}
+
+/* Whether this name is about to be raised: the kernel shall ask each time. */
+bool zk_replay_holds(struct zk_replay *r, uint64_t dir, const char *name);
+
+/* The answers to the helper; lookup and getattr: false, as to anybody. */
+bool zk_replay_lookup(fuse_req_t req, uint64_t dir, const char *name);
+bool zk_replay_getattr(fuse_req_t req, uint64_t ino);
+void zk_replay_make(fuse_req_t req, uint64_t dir, const char *name);
+void zk_replay_remove(fuse_req_t req, uint64_t dir, const char *name);
+void zk_replay_rename(fuse_req_t req, uint64_t dir, const char *name,
+    uint64_t dir2, const char *name2);
+void zk_replay_open(fuse_req_t req, uint64_t ino, struct fuse_file_info *fi);
+void zk_replay_setattr(fuse_req_t req, uint64_t ino);
+
+/* --- inside --------------------------------------------------------------- */
+
+/* replay_queue.c; all with the lock held. */
+struct zk_order *zk_order_new(const struct zk_change *change);
+void zk_queue_add(struct zk_replay_queue *q, struct zk_order *order);
+/* The first, off the list but not out of its buckets; NULL. */
+struct zk_order *zk_queue_take(struct zk_replay_queue *q);
+/* Out of its buckets, and freed. */
+void zk_queue_done(struct zk_replay_queue *q, struct zk_order *order);
+/* This mount has changed the name itself. */
+void zk_queue_overtake(struct zk_replay_queue *q, uint64_t dir,
+    const char *name, size_t name_len);
+/*
+ * An order of this kind for this name that has not been taken, or NULL;
+ * not_this is the one that has.
+ */
+struct zk_order *zk_queue_find(struct zk_replay_queue *q,
+    enum zk_order_kind kind, uint64_t dir, const char *name, size_t name_len,
+    const struct zk_order *not_this);
+void zk_queue_fini(struct zk_replay_queue *q);
+
+#endif

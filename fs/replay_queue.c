@@ -1,0 +1,167 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/hash.h"
+#include "fs/replay.h"
+
+static struct zk_order_side **
+bucket_of(struct zk_replay_queue *q, uint64_t dir, const char *name, size_t len)
+{
+	uint64_t hash = zk_mix64(dir);
+
+	for (size_t i = 0; i < len; i++)
+		hash = zk_mix64(hash ^ (uint8_t)name[i]);
+	return &q->buckets[hash % ZK_REPLAY_BUCKETS];
+}
+
+static enum zk_order_kind
+kind_of(enum zk_change_kind kind)
+{
+	switch (kind) {
+	case ZK_CHANGE_CREATE:
+		return ZK_ORDER_CREATE;
+	case ZK_CHANGE_DELETE:
+		return ZK_ORDER_DELETE;
+	case ZK_CHANGE_RENAME:
+		return ZK_ORDER_RENAME;
+	case ZK_CHANGE_MODIFY:
+		return ZK_ORDER_MODIFY;
+	case ZK_CHANGE_ATTRIB:
+		break;
+	}
+	return ZK_ORDER_ATTRIB;
+}
+
+/* Returns where the next name goes. */
+static char *
+set_side(struct zk_order *order, int i, uint64_t dir, const char *name,
+    size_t name_len, char *to)
+{
+	struct zk_order_side *side = &order->sides[i];
+
+	if (dir == 0)
+		return to;
+	side->order = order;
+	side->dir = dir;
+	side->name = to;
+	if (name_len > 0)
+		memcpy(to, name, name_len);
+	to[name_len] = '\0';
+	return to + name_len + 1;
+}
+
+struct zk_order *
+zk_order_new(const struct zk_change *change)
+{
+	struct zk_order *order;
+	char *to;
+
+	ZK_ASSERT(change->name_len <= ZK_NAME_MAX);
+	ZK_ASSERT(change->name2_len <= ZK_NAME_MAX);
+	order = calloc(1,
+	    sizeof(*order) + change->name_len + change->name2_len + 2);
+	if (order == NULL)
+		return NULL;
+	order->kind = kind_of(change->kind);
+	order->exchange = change->exchange;
+	order->ino = change->ino;
+	order->ino2 = change->ino2;
+	order->type = change->type;
+	order->type2 = change->type2;
+	order->nlink = change->nlink;
+	order->nlink2 = change->nlink2;
+	to = set_side(order, 0,
+	    change->name_len > 0 ? change->parent : change->ino, change->name,
+	    change->name_len, order->names);
+	(void)set_side(order, 1, change->name2_len > 0 ? change->parent2 : 0,
+	    change->name2, change->name2_len, to);
+	return order;
+}
+
+void
+zk_queue_add(struct zk_replay_queue *q, struct zk_order *order)
+{
+	for (int i = 0; i < 2; i++) {
+		struct zk_order_side *side = &order->sides[i], **bucket;
+
+		if (side->dir == 0)
+			continue;
+		bucket =
+		    bucket_of(q, side->dir, side->name, strlen(side->name));
+		side->next = *bucket;
+		*bucket = side;
+	}
+	TAILQ_INSERT_TAIL(&q->orders, order, link);
+	q->count++;
+}
+
+struct zk_order *
+zk_queue_take(struct zk_replay_queue *q)
+{
+	struct zk_order *order = TAILQ_FIRST(&q->orders);
+
+	if (order == NULL)
+		return NULL;
+	TAILQ_REMOVE(&q->orders, order, link);
+	ZK_ASSERT(q->count > 0);
+	q->count--;
+	return order;
+}
+
+void
+zk_queue_done(struct zk_replay_queue *q, struct zk_order *order)
+{
+	for (int i = 0; i < 2; i++) {
+		struct zk_order_side *side = &order->sides[i], **link;
+
+		if (side->dir == 0)
+			continue;
+		link = bucket_of(q, side->dir, side->name, strlen(side->name));
+		while (*link != side)
+			link = &(*link)->next;
+		*link = side->next;
+	}
+	free(order);
+}
+
+static bool
+is_of(const struct zk_order_side *side, uint64_t dir, const char *name,
+    size_t name_len)
+{
+	return side->dir == dir && strncmp(side->name, name, name_len) == 0 &&
+	    side->name[name_len] == '\0';
+}
+
+void
+zk_queue_overtake(struct zk_replay_queue *q, uint64_t dir, const char *name,
+    size_t name_len)
+{
+	struct zk_order_side *side = *bucket_of(q, dir, name, name_len);
+
+	for (; side != NULL; side = side->next)
+		if (is_of(side, dir, name, name_len))
+			side->overtaken = true;
+}
+
+struct zk_order *
+zk_queue_find(struct zk_replay_queue *q, enum zk_order_kind kind, uint64_t dir,
+    const char *name, size_t name_len, const struct zk_order *not_this)
+{
+	struct zk_order_side *side = *bucket_of(q, dir, name, name_len);
+
+	for (; side != NULL; side = side->next)
+		if (side->order->kind == kind && side->order != not_this &&
+		    !side->overtaken && is_of(side, dir, name, name_len))
+			return side->order;
+	return NULL;
+}
+
+void
+zk_queue_fini(struct zk_replay_queue *q)
+{
+	struct zk_order *order;
+
+	while ((order = zk_queue_take(q)) != NULL)
+		zk_queue_done(q, order);
+}

@@ -1,0 +1,262 @@
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+#include "base/assert.h"
+#include "fs/control.h"
+#include "fs/impl.h"
+
+/* What is to be raised: from changes to orders.  Nothing here blocks. */
+
+/* What of a change the kernel knows, and may be watched. */
+enum { KNOWS_DIR = 1, KNOWS_DIR2 = 2, KNOWS_INO = 4, KNOWS_INO2 = 8 };
+
+static unsigned
+known_parts(struct zk_fs *fs, const struct zk_change *change)
+{
+	const uint64_t inos[] = {
+	    change->name_len > 0 ? change->parent : 0,
+	    change->name2_len > 0 ? change->parent2 : 0,
+	    change->ino,
+	    change->ino2,
+	};
+	unsigned known = 0;
+
+	(void)pthread_mutex_lock(&fs->inodes.lock);
+	for (unsigned i = 0; i < 4; i++)
+		if (inos[i] != 0 &&
+		    (zk_is_virtual(inos[i]) ||
+		        zk_inode_is_known(
+		            zk_inodes_find(&fs->inodes, inos[i]))))
+			known |= 1u << i;
+	(void)pthread_mutex_unlock(&fs->inodes.lock);
+	return known;
+}
+
+static bool
+has_names(const struct zk_change *change)
+{
+	return change->kind == ZK_CHANGE_CREATE ||
+	    change->kind == ZK_CHANGE_DELETE ||
+	    change->kind == ZK_CHANGE_RENAME;
+}
+
+/* Under the lock. */
+static void
+wake(struct zk_replay *r)
+{
+	if (r->idle)
+		(void)eventfd_write(r->wake_fd, 1);
+	r->idle = false;
+}
+
+/* Under the lock; takes over the order. */
+static void
+add(struct zk_replay *r, struct zk_order *order)
+{
+	if (order == NULL || r->queue.count >= ZK_REPLAY_MAX) {
+		r->counts.lost++;
+		free(order);
+		return;
+	}
+	zk_queue_add(&r->queue, order);
+	wake(r);
+}
+
+/* Under the lock: one order that will say how things are by then. */
+static void
+add_sync(struct zk_replay *r, uint64_t dir, const char *name, size_t name_len,
+    uint32_t type)
+{
+	struct zk_change change = {
+	    .kind = ZK_CHANGE_CREATE,
+	    .type = type,
+	    .parent = dir,
+	    .name = name,
+	    .name_len = name_len,
+	};
+	struct zk_order *order;
+
+	order = zk_queue_find(&r->queue, ZK_ORDER_SYNC, dir, name, name_len,
+	    r->current);
+	if (order != NULL) {
+		order->type = type;
+		return;
+	}
+	order = zk_order_new(&change);
+	if (order != NULL)
+		order->kind = ZK_ORDER_SYNC;
+	add(r, order);
+}
+
+/* Under the lock: whether names of this change are to be synced already. */
+static bool
+is_synced(struct zk_replay *r, const struct zk_change *change)
+{
+	return zk_queue_find(&r->queue, ZK_ORDER_SYNC, change->parent,
+	           change->name, change->name_len, r->current) != NULL ||
+	    (change->name2_len > 0 &&
+	        zk_queue_find(&r->queue, ZK_ORDER_SYNC, change->parent2,
+	            change->name2, change->name2_len, r->current) != NULL);
+}
+
+/*
+ * Under the lock.  The names are synced; what the nodes themselves are told is
+ * an order without names.
+ */
+static void
+merge_names(struct zk_replay *r, const struct zk_change *change, unsigned known,
+    struct zk_order *order)
+{
+	const bool exchange = change->exchange;
+	const bool ends = change->kind == ZK_CHANGE_DELETE &&
+	    change->nlink == 0 && (known & KNOWS_INO) != 0;
+	const bool moves = change->kind == ZK_CHANGE_RENAME &&
+	    (known & (KNOWS_INO | KNOWS_INO2)) != 0;
+
+	if ((known & KNOWS_DIR) != 0)
+		add_sync(r, change->parent, change->name, change->name_len,
+		    exchange ? change->type2 : change->type);
+	if ((known & KNOWS_DIR2) != 0)
+		add_sync(r, change->parent2, change->name2, change->name2_len,
+		    change->type);
+	r->counts.merged++;
+	order->sides[0].dir = order->sides[1].dir = 0;
+	if (ends || moves)
+		add(r, order);
+	else
+		free(order);
+}
+
+/* Under the lock: a change of content or attributes. */
+static void
+admit_change(struct zk_replay *r, const struct zk_change *change,
+    struct zk_order *order)
+{
+	const struct zk_order_side *side = &order->sides[0];
+	const struct zk_order *same;
+
+	same = zk_queue_find(&r->queue, ZK_ORDER_SYNC, side->dir, side->name,
+	    strlen(side->name), r->current);
+	if (same == NULL && r->queue.count >= ZK_REPLAY_LAG)
+		same = zk_queue_find(&r->queue, order->kind, side->dir,
+		    side->name, strlen(side->name), r->current);
+	if (same != NULL &&
+	    (same->kind == ZK_ORDER_SYNC || same->ino == change->ino)) {
+		r->counts.merged++;
+		free(order);
+		return;
+	}
+	add(r, order);
+}
+
+static void
+overtake(struct zk_replay *r, const struct zk_change *change)
+{
+	if (!has_names(change))
+		return;
+	(void)pthread_mutex_lock(&r->lock);
+	zk_queue_overtake(&r->queue, change->parent, change->name,
+	    change->name_len);
+	if (change->name2_len > 0)
+		zk_queue_overtake(&r->queue, change->parent2, change->name2,
+		    change->name2_len);
+	(void)pthread_mutex_unlock(&r->lock);
+}
+
+void
+zk_replay_change(struct zk_fs *fs, const struct zk_change *change)
+{
+	struct zk_replay *r = &fs->replay;
+	struct zk_order *order;
+	unsigned known;
+
+	if (!atomic_load(&r->on))
+		return;
+	if (change->known) {
+		overtake(r, change);
+		return;
+	}
+	known = known_parts(fs, change);
+	/* A name that is made says nothing to who knows just the node. */
+	if (known == 0 ||
+	    (change->kind == ZK_CHANGE_CREATE && (known & KNOWS_DIR) == 0))
+		return;
+	order = zk_order_new(change);
+	(void)pthread_mutex_lock(&r->lock);
+	if (r->off || order == NULL) {
+		free(order);
+		r->counts.lost += !r->off;
+	} else if (!has_names(change)) {
+		admit_change(r, change, order);
+	} else if (r->queue.count >= ZK_REPLAY_LAG || is_synced(r, change)) {
+		merge_names(r, change, known, order);
+	} else {
+		add(r, order);
+	}
+	(void)pthread_mutex_unlock(&r->lock);
+}
+
+void
+zk_replay_sync(struct zk_fs *fs, uint64_t dir, const char *name,
+    size_t name_len)
+{
+	struct zk_replay *r = &fs->replay;
+	const struct zk_change about = {
+	    .parent = dir,
+	    .name = name,
+	    .name_len = name_len,
+	};
+
+	if (!atomic_load(&r->on) || name_len == 0 ||
+	    known_parts(fs, &about) == 0)
+		return;
+	(void)pthread_mutex_lock(&r->lock);
+	if (!r->off)
+		add_sync(r, dir, name, name_len, S_IFREG);
+	(void)pthread_mutex_unlock(&r->lock);
+}
+
+void
+zk_replay_modify(struct zk_fs *fs, uint64_t ino)
+{
+	const struct zk_change change = {
+	    .kind = ZK_CHANGE_MODIFY,
+	    .ino = ino,
+	    .type = S_IFREG,
+	    .nlink = 1,
+	};
+
+	zk_replay_change(fs, &change);
+}
+
+void
+zk_replay_control(struct zk_fs *fs, const char *name)
+{
+	struct zk_change change = {
+	    .kind = ZK_CHANGE_MODIFY,
+	    .type = S_IFREG,
+	    .nlink = 1,
+	    .parent = ZK_INO_VIRTUAL,
+	    .name = name,
+	    .name_len = strlen(name),
+	};
+	struct zk_attr attr;
+
+	if (zk_control_lookup(fs, ZK_INO_VIRTUAL, name, &attr) < 0)
+		return;
+	change.ino = attr.ino;
+	zk_replay_change(fs, &change);
+}
+
+void
+zk_fs_replay_counts(struct zk_fs *fs, struct zk_replay_counts *ret_counts)
+{
+	struct zk_replay *r = &fs->replay;
+
+	(void)pthread_mutex_lock(&r->lock);
+	*ret_counts = r->counts;
+	ret_counts->waiting = r->queue.count + (r->current != NULL);
+	(void)pthread_mutex_unlock(&r->lock);
+}
