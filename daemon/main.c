@@ -75,6 +75,25 @@ on_state(void *arg)
 	zk_join_wake(&the.join);
 }
 
+static void
+on_news(void *arg, unsigned news)
+{
+	static const struct {
+		unsigned news;
+		const char *file;
+	} files[] = {
+	    {ZK_NODE_NEWS_STATE, "state"},
+	    {ZK_NODE_NEWS_LEADER, "leader"},
+	    {ZK_NODE_NEWS_MEMBERS, "members"},
+	};
+	struct zk_fs *fs = the.fs;
+
+	(void)arg;
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+		if (fs != NULL && (news & files[i].news) != 0)
+			zk_fs_control_changed(fs, files[i].file);
+}
+
 /*
  * After a failed flush nobody knows what the disk holds.  Leave at once: the
  * mount dies with us, and a new one starts from what is really there.
@@ -143,6 +162,7 @@ open_node(struct zk_fault *ret_fault)
 	    .store = the.store,
 	    .session_timeout_ms = the.options.session_timeout_ms,
 	    .state_changed = on_state,
+	    .news = on_news,
 	    .changed = on_changed,
 	    .fatal = on_fatal,
 	};

@@ -144,17 +144,25 @@ member_of(const struct zk_raft *raft, uint32_t slot)
 	return member;
 }
 
-static void
+/* Returns what changed that somebody may watch. */
+static unsigned
 publish_status(struct zk_node *node, uint64_t commands)
 {
 	const struct zk_replica *replica = zk_member_replica(node->member);
 	const struct zk_raft *raft = zk_replica_raft(replica);
 	const uint32_t count = zk_raft_conf(raft)->count;
 	struct zk_node_status *status = &node->status;
+	unsigned news = 0;
 
 	_Static_assert(ZK_MEMBERS_MAX <= ZK_NODE_MEMBERS_MAX, "all are told");
 	atomic_store(&node->session, zk_member_session(node->member));
 	(void)pthread_mutex_lock(&node->status_lock);
+	if (status->state != state_text(zk_member_state(node->member)))
+		news |= ZK_NODE_NEWS_STATE;
+	if (status->leader != raft->leader)
+		news |= ZK_NODE_NEWS_LEADER | ZK_NODE_NEWS_MEMBERS;
+	if (status->member_count != count)
+		news |= ZK_NODE_NEWS_MEMBERS;
 	status->role = role_text(raft->role);
 	status->state = state_text(zk_member_state(node->member));
 	status->leader = raft->leader;
@@ -167,9 +175,15 @@ publish_status(struct zk_node *node, uint64_t commands)
 	status->commands += commands;
 	status->frames = node->frames;
 	status->member_count = count;
-	for (uint32_t i = 0; i < count; i++)
-		status->members[i] = member_of(raft, i);
+	for (uint32_t i = 0; i < count; i++) {
+		const struct zk_node_member member = member_of(raft, i);
+		if (member.node != status->members[i].node ||
+		    member.role != status->members[i].role)
+			news |= ZK_NODE_NEWS_MEMBERS;
+		status->members[i] = member;
+	}
 	(void)pthread_mutex_unlock(&node->status_lock);
+	return news;
 }
 
 static void
@@ -196,6 +210,7 @@ turn(struct zk_node *node, struct zk_batch *batch)
 	const struct zk_member_time now = time_now();
 	struct zk_letter *letter;
 	uint32_t wait_ms;
+	unsigned news;
 	int rc;
 
 	zk_member_begin(node->member, &now);
@@ -209,7 +224,9 @@ turn(struct zk_node *node, struct zk_batch *batch)
 		node->options.fatal(node->options.arg, rc, "store");
 		abort(); /* it does not return */
 	}
-	publish_status(node, commands);
+	news = publish_status(node, commands);
+	if (news != 0 && node->options.news != NULL)
+		node->options.news(node->options.arg, news);
 	if (batch->refused)
 		node->options.network->resume(node->options.network->arg);
 	if (node->state_changed && node->options.state_changed != NULL)
@@ -289,7 +306,7 @@ open_member(struct zk_node *node)
 		return rc;
 	zk_batch_init(&none);
 	if (!is_alone(node)) {
-		publish_status(node, 0);
+		(void)publish_status(node, 0);
 		return 0;
 	}
 	/* A group of one opens its session with nobody's help. */

@@ -31,6 +31,12 @@ struct zk_node_network {
 	void (*bad_frame)(void *arg, uint64_t peer);
 };
 
+enum {
+	ZK_NODE_NEWS_STATE = 1u << 0,
+	ZK_NODE_NEWS_LEADER = 1u << 1,
+	ZK_NODE_NEWS_MEMBERS = 1u << 2,
+};
+
 struct zk_node_options {
 	struct zk_store *store; /* must outlive the node */
 	uint64_t seed;          /* random, fresh at each start, not 0 */
@@ -43,6 +49,11 @@ struct zk_node_options {
 	const struct zk_node_network *network;
 	/* The session came or went, or the way to the leader.  Node thread. */
 	void (*state_changed)(void *arg);
+	/*
+	 * What .zkfs/state, leader or members say has changed: ZK_NODE_NEWS_*.
+	 * Node thread; may be NULL.
+	 */
+	void (*news)(void *arg, unsigned news);
 	/*
 	 * Told of every applied change, in order, before the answers of the
 	 * same turn.  Node thread.

@@ -252,6 +252,29 @@ text_network(struct zk_report *report, struct text *text)
 	    "Connections refused, by either side.", stats.refused);
 }
 
+static void
+metrics_replay(struct zk_report *report, struct text *text)
+{
+	struct zk_replay_counts counts = {0};
+
+	if (report->fs != NULL)
+		zk_fs_replay_counts(report->fs, &counts);
+	metric(text, "zkfs_watch_raised", "counter",
+	    "Changes raised for inotify.", counts.raised);
+	metric(text, "zkfs_watch_tasks", "counter",
+	    "System calls on the mount to raise them.", counts.tasks);
+	metric(text, "zkfs_watch_merged", "counter",
+	    "Changes raised together with a later one.", counts.merged);
+	metric(text, "zkfs_watch_failed", "counter",
+	    "Changes that could not be raised.", counts.failed);
+	metric(text, "zkfs_watch_lost", "counter",
+	    "Changes for which there was no room.", counts.lost);
+	metric(text, "zkfs_watch_restarts", "counter",
+	    "Helper processes that took another's place.", counts.restarts);
+	metric(text, "zkfs_watch_waiting", "gauge",
+	    "Changes still to be raised.", counts.waiting);
+}
+
 static int
 text_metrics(struct zk_report *report, struct text *text)
 {
@@ -263,6 +286,7 @@ text_metrics(struct zk_report *report, struct text *text)
 	metric(text, "zkfs_fuse_requests", "counter",
 	    "Requests of the kernel answered.",
 	    zk_fs_request_count(report->fs));
+	metrics_replay(report, text);
 	metric(text, "zkfs_commands", "counter", "Commands agreed on.",
 	    p.node.commands);
 	metric(text, "zkfs_turns", "counter",

@@ -32,7 +32,7 @@ struct zk_replay_counts {
 	uint64_t raised; /* orders done, one or more events each */
 	uint64_t tasks;  /* system calls of the helper on the mount */
 	uint64_t merged; /* changes that became one with an earlier one */
-	uint64_t overtaken; /* by a system call on this mount */
+
 	uint64_t failed;    /* tries in vain were given up */
 	uint64_t lost;      /* more waited than there is room for */
 	uint64_t restarts;  /* of the helper */
