@@ -187,6 +187,66 @@ Test(verify_file, a_flipped_bit_is_found_or_harmless)
 	cr_expect(harmless > 0, "%u", harmless);
 }
 
+/* LMDB's own list of free pages, and what a page's header says of it. */
+#define META_FREE_ROOT 80
+#define META_TXN       144
+#define PAGE_FLAGS     10
+#define PAGE_UPPER     14
+
+static size_t
+free_root(void)
+{
+	uint64_t txn[2], root;
+
+	memcpy(&txn[0], image + META_TXN, 8);
+	memcpy(&txn[1], image + 4096 + META_TXN, 8);
+	memcpy(&root, image + (txn[1] > txn[0] ? 4096 : 0) + META_FREE_ROOT, 8);
+	CHECK(root >= 2 && (root + 1) * 4096 <= image_len, "no free list");
+	return root * 4096;
+}
+
+/* The first thing that a writer would look at, and die of. */
+Test(verify_file, a_list_of_free_pages_that_is_noise_is_refused)
+{
+	static const uint16_t flags[] = {0x01, 0x02, 0x22, 0x26, 0xffff};
+	size_t at;
+
+	close_and_read();
+	at = free_root();
+	seed = 5;
+	for (int i = 0; i < 50; i++) {
+		for (size_t j = 0; j < 4096; j++)
+			image[at + j] = (uint8_t)draw(256);
+		if (i % 10 < 5)
+			memcpy(image + at + PAGE_FLAGS, &flags[i % 5], 2);
+		write_image(image, image_len);
+		CHECK(zk_verify_dir(rig.dir, NULL) == -ZK_ECORRUPT, "%d", i);
+		expect_untouched(image, image_len);
+	}
+	free(image);
+}
+
+Test(verify_file, a_page_whose_free_space_is_negative_is_refused)
+{
+	unsigned int found = 0;
+
+	close_and_read();
+	for (size_t at = 8192; at < image_len; at += 4096) {
+		uint16_t flags, upper, wrong = 15;
+
+		memcpy(&flags, image + at + PAGE_FLAGS, 2);
+		memcpy(&upper, image + at + PAGE_UPPER, 2);
+		if (flags != 2)
+			continue;
+		memcpy(image + at + PAGE_UPPER, &wrong, 2);
+		write_image(image, image_len);
+		found += zk_verify_dir(rig.dir, NULL) == -ZK_ECORRUPT;
+		memcpy(image + at + PAGE_UPPER, &upper, 2);
+	}
+	cr_expect(found >= 3, "%u", found);
+	free(image);
+}
+
 Test(verify_file, a_file_of_another_format_is_refused_as_such)
 {
 	struct zk_key key;
