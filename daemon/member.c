@@ -20,6 +20,7 @@ open_replica(struct zk_member *m)
 	    .heartbeat_ms = m->options.heartbeat_ms,
 	    .log_keep = m->options.log_keep,
 	    .snapshot_part = m->options.snapshot_part,
+	    .uncommitted_max = m->options.uncommitted_max,
 	    .founders = m->options.founders,
 	    .ensemble = m->options.ensemble,
 	    .sink = zk_member_replica_sink(m),

@@ -59,8 +59,9 @@ struct zk_member_options {
 	uint64_t seed;          /* random, fresh at each start, not 0 */
 	uint32_t session_timeout_ms;
 	uint32_t election_ms, heartbeat_ms;
-	uint32_t log_keep, snapshot_part; /* as for the replica */
-	const struct zk_conf *founders;   /* as for the replica */
+	/* As for the replica. */
+	uint32_t log_keep, snapshot_part, uncommitted_max;
+	const struct zk_conf *founders; /* as for the replica */
 	const uint8_t *ensemble;
 	/*
 	 * The founders with their names, for the first leader to put into the

@@ -68,6 +68,7 @@ struct zk_replica_options {
 	uint32_t election_ms, heartbeat_ms;
 	uint32_t log_keep;      /* entries kept for those who lag; 0: default */
 	uint32_t snapshot_part; /* bytes of one, about; 0: default */
+	uint32_t uncommitted_max; /* bytes proposed, not committed; the same */
 	struct zk_replica_sink sink;
 };
 

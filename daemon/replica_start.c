@@ -8,7 +8,7 @@
 
 /* Bytes in flight to one follower, and proposed but not committed. */
 #define WINDOW_MAX      (8u * ZK_MIB)
-#define UNCOMMITTED_MAX (64ull * ZK_MIB)
+#define UNCOMMITTED_MAX (64u * ZK_MIB)
 
 /* Configurations in entries that are not applied: at most a few. */
 #define CONFS_MAX 16u
@@ -126,7 +126,7 @@ zk_replica_recover(struct zk_replica *r)
 	    .heartbeat_ms = r->options.heartbeat_ms,
 	    .append_bytes_max = APPEND_BYTES_MAX,
 	    .window_bytes_max = WINDOW_MAX,
-	    .uncommitted_bytes_max = UNCOMMITTED_MAX,
+	    .uncommitted_bytes_max = r->options.uncommitted_max,
 	    .commit_index = r->tx->state.applied_index,
 	    .confs = confs,
 	    .term_of = term_of,
@@ -171,6 +171,8 @@ zk_replica_open(const struct zk_replica_options *options, struct zk_stamp now,
 		r->options.log_keep = LOG_KEEP;
 	if (r->options.snapshot_part == 0)
 		r->options.snapshot_part = SNAPSHOT_PART;
+	if (r->options.uncommitted_max == 0)
+		r->options.uncommitted_max = UNCOMMITTED_MAX;
 	r->payload = malloc(ZK_COMMAND_MAX);
 	r->frame = malloc(APPEND_FRAME_MAX);
 	rc = r->payload == NULL || r->frame == NULL ? -ENOMEM : 0;

@@ -5,65 +5,129 @@
 
 #include "base/err.h"
 #include "store/read.h"
+#include "store/session.h"
 #include "store/verify.h"
+#include "tests/lib/history.h"
 #include "tests/sim/sim.h"
 
 /* The checkers look from outside, and know nothing of the code's own view. */
 
+static const struct zk_raft *
+raft_of(const struct sim_host *host)
+{
+	return zk_replica_raft(zk_member_replica(host->member));
+}
+
 /* At most one leader a term (Raft 3.2, election safety). */
 static void
-check_leader(struct sim *sim, const struct zk_raft *raft)
+check_leader(struct sim *sim, struct sim_host *host)
 {
 	const size_t max = sizeof(sim->leaders) / sizeof(sim->leaders[0]);
+	const struct zk_raft *raft = raft_of(host);
+	uint64_t *leader = &sim->leaders[raft->term % max];
 
-	if (raft->role != ZK_LEADER)
-		return;
-	for (size_t i = 0; i < sim->leader_count; i++) {
-		if (sim->leaders[i].term != raft->term)
-			continue;
-		if (sim->leaders[i].leader != raft->self)
+	if (host->role == ZK_LEADER && raft->role != ZK_LEADER &&
+	    host->term == raft->term)
+		sim_mark(sim, MARK_STEPPED_DOWN);
+	if (raft->role == ZK_LEADER &&
+	    (host->role != ZK_LEADER || host->term != raft->term)) {
+		sim_mark(sim, MARK_ELECTION);
+		sim_tell(sim, "host %u leads in term %lu", host->id,
+		    (unsigned long)raft->term);
+		if (raft->term >= max)
+			sim_fail(sim, "%zu terms", max);
+		else if (*leader != 0 && *leader != raft->self)
 			sim_fail(sim, "term %lu has two leaders",
 			    (unsigned long)raft->term);
-		return;
+		*leader = raft->self;
 	}
-	sim_mark(sim, MARK_ELECTION);
-	sim->leaders[sim->leader_count % max].term = raft->term;
-	sim->leaders[sim->leader_count % max].leader = raft->self;
-	if (sim->leader_count < max)
-		sim->leader_count++;
+	host->role = raft->role;
+	host->term = raft->term;
 }
 
 /* Equal digests at equal index (state machine safety). */
 static void
-check_digest(struct sim *sim, struct sim_member *host)
+check_digest(struct sim *sim, struct sim_host *host,
+    const struct zk_state *state)
 {
 	const size_t slots = sizeof(sim->digests) / sizeof(sim->digests[0]);
-	struct zk_store_usage usage;
-	size_t slot;
+	const size_t slot = state->applied_index % slots;
 
-	if (zk_store_usage(host->store, &usage) < 0) {
-		sim_fail(sim, "host %u: cannot be read", host->id);
-		return;
-	}
-	slot = usage.applied_index % slots;
-	if (sim->digests[slot].index == usage.applied_index &&
-	    sim->digests[slot].digest != usage.digest)
+	if (state->applied_index < host->applied)
+		sim_fail(sim, "host %u: applied %lu, and then %lu", host->id,
+		    (unsigned long)host->applied,
+		    (unsigned long)state->applied_index);
+	if (sim->digests[slot].index == state->applied_index &&
+	    sim->digests[slot].digest != state->digest)
 		sim_fail(sim, "host %u differs from another at index %lu",
-		    host->id, (unsigned long)usage.applied_index);
-	sim->digests[slot].index = usage.applied_index;
-	sim->digests[slot].digest = usage.digest;
+		    host->id, (unsigned long)state->applied_index);
+	sim->digests[slot].index = state->applied_index;
+	sim->digests[slot].digest = state->digest;
+	host->applied = state->applied_index;
+}
+
+/*
+ * Who holds something gives up before the session is ended.  A session's id
+ * is the index that opened it: where that is applied and the session is not,
+ * it has been ended.  Who is paused, or waits for its disk, does nothing and
+ * notices before it does anything again.
+ */
+static void
+check_sessions(struct sim *sim, struct zk_tx *tx)
+{
+	struct zk_session session;
+
+	for (unsigned i = 0; i < sim->count; i++) {
+		const struct sim_host *host = &sim->hosts[i];
+		uint64_t id;
+
+		if (!host->up || host->busy_us > sim->now_us)
+			continue;
+		id = zk_member_session(host->member);
+		if (id != 0 && tx->state.applied_index >= id &&
+		    zk_session_get(tx, id, &session) == -ENOENT)
+			sim_fail(sim,
+			    "host %u: still in session %lu, which "
+			    "was ended",
+			    i, (unsigned long)id);
+	}
 }
 
 void
-sim_check_host(struct sim *sim, unsigned id)
+sim_check_host(struct sim_host *host)
 {
-	struct sim_member *host = &sim->members[id];
+	struct sim *sim = host->sim;
+	struct zk_tx *tx;
 
-	check_leader(sim, zk_replica_raft(zk_member_replica(host->member)));
-	check_digest(sim, host);
+	check_leader(sim, host);
+	if (zk_replica_applied(zk_member_replica(host->member)) ==
+	    host->applied)
+		return;
+	if (zk_read_begin(host->store, &tx) < 0) {
+		sim_fail(sim, "host %u: cannot be read", host->id);
+		return;
+	}
+	check_digest(sim, host, &tx->state);
+	check_sessions(sim, tx);
+	zk_read_end(tx);
 }
 
 /* --- when all is quiet ---------------------------------------------------- */
+
+static struct sim_host *
+any_member(struct sim *sim)
+{
+	for (unsigned i = 0; i < sim->count; i++)
+		if (sim_is_member(sim, &sim->hosts[i]))
+			return &sim->hosts[i];
+	abort(); /* the last one cannot be removed */
+}
+
+static bool
+is_unknown(const struct sim_op *op)
+{
+	return !op->done || op->rc == -ETIMEDOUT || op->rc == -ZK_ESESSION;
+}
 
 static size_t
 read_file(struct sim *sim, const char *name, uint64_t *records, size_t max)
@@ -72,7 +136,7 @@ read_file(struct sim *sim, const char *name, uint64_t *records, size_t max)
 	struct zk_tx *tx;
 	size_t len = 0;
 
-	if (zk_read_begin(sim->members[0].store, &tx) < 0)
+	if (zk_read_begin(any_member(sim)->store, &tx) < 0)
 		return 0;
 	if (zk_read_lookup(tx, ZK_INO_ROOT, name, strlen(name), &attr) == 0)
 		(void)zk_read_content(tx, attr.ino, 0, records,
@@ -118,51 +182,13 @@ check_appends(struct sim *sim, uint32_t file)
 		if (found > 1)
 			sim_fail(sim, "record %lu is doubled",
 			    (unsigned long)op->value);
+		if (found != 0 && !is_unknown(op) && op->rc != 0)
+			sim_fail(sim, "record %lu was refused, and is there",
+			    (unsigned long)op->value);
 		if (op->done && op->rc == 0 &&
 		    (found != 1 || op->out.offset != at * sizeof(uint64_t)))
 			sim_fail(sim, "record %lu is lost or elsewhere",
 			    (unsigned long)op->value);
-	}
-}
-
-/*
- * The place of an acknowledged operation in the one agreed order.  Not the
- * version of the answer's attributes: those of an answer that was looked up
- * later are later ones.
- */
-static uint64_t
-place_of(const struct sim_op *op)
-{
-	return op->kind == SIM_CAS ? op->expect : op->out.offset;
-}
-
-/*
- * Registers by compare-and-set, and appends, are linearizable: each version
- * (offset) was given once, and what returned before another was invoked comes
- * before it (Herlihy and Wing 1990).
- */
-static void
-check_order(struct sim *sim)
-{
-	for (size_t i = 0; i < sim->op_count; i++) {
-		const struct sim_op *a = &sim->ops[i];
-
-		if ((a->kind != SIM_CAS && a->kind != SIM_APPEND) || !a->done ||
-		    a->rc != 0)
-			continue;
-		for (size_t k = i + 1; k < sim->op_count; k++) {
-			const struct sim_op *b = &sim->ops[k];
-
-			if (b->kind != a->kind || b->file != a->file ||
-			    !b->done || b->rc != 0)
-				continue;
-			if (place_of(a) == place_of(b))
-				sim_fail(sim, "%zu and %zu have one place", i,
-				    k);
-			if (a->returned_us < b->invoked_us &&
-			    place_of(a) > place_of(b))
-				sim_fail(sim, "%zu came before %zu", k, i);
-		}
 	}
 }
 
@@ -191,8 +217,7 @@ check_name(void *arg, const struct zk_read_entry *entry)
 		        memcmp(op->out.name, entry->name, entry->name_len) !=
 		            0))
 			sim_fail(sim, "create %zu was told another name", i);
-		if (op->done && op->rc < 0 && op->rc != -ETIMEDOUT &&
-		    op->rc != -ZK_ESESSION)
+		if (!is_unknown(op) && op->rc != 0)
 			sim_fail(sim, "create %zu was refused, and done", i);
 		found->seen[i] = true;
 		return true;
@@ -209,7 +234,7 @@ check_sequence(struct sim *sim)
 	struct zk_tx *tx;
 
 	found = (struct found_names){.sim = sim};
-	if (zk_read_begin(sim->members[0].store, &tx) < 0)
+	if (zk_read_begin(any_member(sim)->store, &tx) < 0)
 		return;
 	(void)zk_read_dir(tx, ZK_INO_ROOT, 0, true, check_name, &found);
 	zk_read_end(tx);
@@ -222,71 +247,264 @@ check_sequence(struct sim *sim)
 	}
 }
 
+/* --- the history ---------------------------------------------------------- */
+
+enum {
+	KEY_REGISTER,
+	KEY_NAME = 10,
+	KEY_APPEND = 20,
+	KEY_SEQUENCE = 30,
+	KEY_LOCK = 40,
+	KEY_EPHEMERAL = 50
+};
+
+static uint64_t
+number_of(const struct sim_op *op)
+{
+	char digits[16] = "";
+	const size_t prefix = sizeof(SIM_SEQUENCE) - 1;
+
+	if (op->kind == SIM_APPEND || op->kind == SIM_LOCK)
+		return op->out.offset;
+	if (op->kind != SIM_SEQUENTIAL)
+		return op->out.index;
+	if (op->out.name_len > prefix &&
+	    op->out.name_len - prefix < sizeof(digits))
+		memcpy(digits, op->out.name + prefix,
+		    op->out.name_len - prefix);
+	return strtoull(digits, NULL, 10);
+}
+
+static enum history_result
+result_of(struct sim *sim, const struct sim_op *op)
+{
+	if (is_unknown(op))
+		return HISTORY_UNKNOWN;
+	if (op->rc == 0)
+		return HISTORY_DONE;
+	/* Refused for a reason that says something about the tree. */
+	if ((op->kind == SIM_CAS && op->rc == -EAGAIN) ||
+	    ((op->kind == SIM_MAKE || op->kind == SIM_PREPARE) &&
+	        op->rc == -EEXIST) ||
+	    (op->kind == SIM_REMOVE && op->rc == -ENOENT))
+		return HISTORY_REFUSED;
+	/* For another: it has not happened, or was a question. */
+	if (op->rc != -EROFS && op->rc != -ENOSPC && op->rc != -ESTALE &&
+	    op->rc != -EAGAIN && op->rc != -EINTR && op->rc != -EEXIST)
+		sim_fail(sim, "an answer that nobody expects: %s",
+		    zk_err_text(op->rc));
+	return HISTORY_REFUSED;
+}
+
+static bool
+translate(const struct sim_op *op, struct history_op *entry)
+{
+	switch (op->kind) {
+	case SIM_READ:
+	case SIM_WRITE:
+	case SIM_CAS:
+		entry->kind = op->kind == SIM_READ ? HISTORY_READ
+		    : op->kind == SIM_WRITE        ? HISTORY_WRITE
+		                                   : HISTORY_CAS_VERSION;
+		entry->key = KEY_REGISTER + op->file;
+		return true;
+	case SIM_MAKE:
+	case SIM_REMOVE:
+	case SIM_LOOK:
+		entry->kind = op->kind == SIM_MAKE ? HISTORY_CREATE
+		    : op->kind == SIM_REMOVE       ? HISTORY_REMOVE
+		                                   : HISTORY_READ;
+		entry->key = KEY_NAME + op->file;
+		return true;
+	case SIM_PREPARE:
+		entry->kind = HISTORY_CREATE;
+		entry->key = KEY_REGISTER + op->file;
+		entry->value = 0;
+		return op->expect == SIM_WRITE || op->expect == SIM_CAS;
+	case SIM_APPEND:
+		entry->kind = HISTORY_NEXT;
+		entry->key = KEY_APPEND + op->file;
+		break;
+	case SIM_SEQUENTIAL:
+		entry->kind = HISTORY_NEXT;
+		entry->key = KEY_SEQUENCE;
+		break;
+	case SIM_LOCK:
+	case SIM_EPHEMERAL:
+		entry->kind = HISTORY_NEXT;
+		entry->key = op->file +
+		    (op->kind == SIM_LOCK ? KEY_LOCK : KEY_EPHEMERAL);
+		break;
+	case SIM_RELEASE:
+		return false;
+	}
+	entry->value = number_of(op);
+	return true;
+}
+
 static void
-check_tree(struct sim *sim, unsigned id)
+add(struct sim *sim, struct history *history, uint32_t number)
+{
+	const struct sim_op *op = &sim->ops[number];
+	struct history_op entry = {
+	    .result = result_of(sim, op),
+	    .name = number,
+	    .invoked = op->invoked_us,
+	    .returned = op->done ? op->returned_us : HISTORY_NEVER,
+	    .value = op->value,
+	    .expect = op->expect,
+	    .version = op->version,
+	};
+
+	if (entry.result == HISTORY_REFUSED && op->kind != SIM_CAS &&
+	    op->kind != SIM_MAKE && op->kind != SIM_REMOVE &&
+	    op->kind != SIM_PREPARE)
+		return;
+	if (entry.result == HISTORY_REFUSED &&
+	    (op->rc == -EROFS || op->rc == -ENOSPC))
+		return;
+	if (!op->done || op->rc != 0)
+		entry.version = HISTORY_UNTOLD;
+	if (!translate(op, &entry))
+		return;
+	history_add(history, &entry);
+	if (op->held_us == 0)
+		return;
+	entry.kind = HISTORY_HOLD;
+	entry.invoked = op->returned_us;
+	entry.returned = op->held_us;
+	history_add(history, &entry);
+}
+
+/* What is there at the end is what a read of each host would find then. */
+static void
+add_last_reads(struct sim *sim, struct history *history)
+{
+	for (uint32_t file = 0; file < SIM_FILES; file++) {
+		struct history_op entry = {
+		    .kind = HISTORY_READ,
+		    .key = KEY_REGISTER + file,
+		    .name = SIM_OPS_MAX + file,
+		    .invoked = sim->now_us,
+		    .returned = sim->now_us,
+		    .value = HISTORY_NONE,
+		    .version = HISTORY_UNTOLD,
+		};
+		const struct sim_host *host = any_member(sim);
+		struct zk_attr attr;
+		struct zk_tx *tx;
+		char name[8];
+		size_t len;
+
+		(void)snprintf(name, sizeof(name), "r%u", file);
+		if (zk_read_begin(host->store, &tx) < 0)
+			continue;
+		if (zk_read_lookup(tx, ZK_INO_ROOT, name, strlen(name),
+		        &attr) == 0) {
+			entry.value = 0;
+			entry.version = attr.version;
+			(void)zk_read_content(tx, attr.ino, 0, &entry.value,
+			    sizeof(entry.value), &len);
+		}
+		zk_read_end(tx);
+		history_add(history, &entry);
+	}
+}
+
+static void
+check_history(struct sim *sim)
+{
+	struct history history = {0};
+	struct history_report report;
+
+	for (uint32_t i = 0; i < sim->op_count; i++)
+		add(sim, &history, i);
+	add_last_reads(sim, &history);
+	report = history_check(&history);
+	if (report.verdict != HISTORY_GOOD)
+		sim_fail(sim, "history: %s: key %u, operations %u and %u",
+		    report.why, report.op != NULL ? report.op->key : 0,
+		    report.op != NULL ? report.op->name : 0,
+		    report.other != NULL ? report.other->name : 0);
+	history_free(&history);
+}
+
+static void
+check_tree(struct sim *sim, struct sim_host *host)
 {
 	struct zk_verify_report report;
 	struct zk_tx *tx;
 
-	if (zk_read_begin(sim->members[id].store, &tx) < 0)
+	if (zk_read_begin(host->store, &tx) < 0)
 		return;
 	if (zk_state_get(tx, &tx->state) < 0 || zk_verify(tx, &report) < 0)
-		sim_fail(sim, "host %u: %s", id, report.problem);
+		sim_fail(sim, "host %u: %s", host->id, report.problem);
 	zk_read_end(tx);
 }
 
 bool
-sim_has_converged(const struct sim *sim)
+sim_has_converged(struct sim *sim)
 {
-	struct zk_store_usage first, usage;
+	const struct sim_host *first = any_member(sim);
+	const size_t slots = sizeof(sim->digests) / sizeof(sim->digests[0]);
 
-	(void)zk_store_usage(sim->members[0].store, &first);
-	for (unsigned id = 1; id < sim->count; id++) {
-		(void)zk_store_usage(sim->members[id].store, &usage);
-		if (usage.applied_index != first.applied_index ||
-		    usage.digest != first.digest)
+	/* Digests at one index are compared as soon as they are seen. */
+	for (unsigned i = 0; i < sim->count; i++) {
+		const struct sim_host *host = &sim->hosts[i];
+
+		if (sim_is_member(sim, host) &&
+		    (!host->up || host->applied != first->applied))
 			return false;
 	}
-	return true;
+	return sim->digests[first->applied % slots].index == first->applied;
 }
 
 static void
 tell_hosts(struct sim *sim)
 {
-	char text[200];
+	char text[200] = "";
 	size_t len = 0;
 
-	for (unsigned id = 0; id < sim->count; id++) {
-		const struct sim_member *host = &sim->members[id];
-		const struct zk_raft *raft =
-		    zk_replica_raft(zk_member_replica(host->member));
-		struct zk_store_usage usage;
+	for (unsigned i = 0; i < sim->count && len < sizeof(text); i++) {
+		const struct sim_host *host = &sim->hosts[i];
 
-		(void)zk_store_usage(host->store, &usage);
+		if (!host->up || !sim_is_member(sim, host)) {
+			len += (size_t)snprintf(text + len, sizeof(text) - len,
+			    " %u:%s", i, host->up ? "none" : "down");
+			continue;
+		}
+		const struct zk_raft *raft = raft_of(host);
+
 		len += (size_t)snprintf(text + len, sizeof(text) - len,
-		    " %u:%c%lu:%lu/%lu/%lu/%04lx", id, "fpcL"[raft->role],
-		    (unsigned long)raft -> term,
-		    (unsigned long)usage.applied_index,
-		    (unsigned long)raft->commit_index,
-		    (unsigned long)raft->last_index,
-		    (unsigned long)usage.digest & 0xffff);
-		if (len >= sizeof(text))
-			break;
+		    " %u:%c%lu:%lu/%lu/%lu%s", i, "fpcL"[raft->role],
+		    (unsigned long)raft -> term, (unsigned long)host -> applied,
+		    (unsigned long)raft -> commit_index,
+		    (unsigned long)raft -> last_index,
+		    sim_clients_idle(host) ? "" : "w");
 	}
 	sim_fail(sim,
-	    "no convergence (role, term: applied/committed/last/digest)%s",
+	    "no end (role, term: applied/committed/last, w: clients wait)%s",
 	    text);
 }
 
 void
 sim_check_end(struct sim *sim)
 {
-	if (!sim_has_converged(sim))
+	bool idle = true;
+
+	for (unsigned i = 0; i < sim->count; i++)
+		if (sim_is_member(sim, &sim->hosts[i]) &&
+		    (!sim->hosts[i].up || !sim_clients_idle(&sim->hosts[i])))
+			idle = false;
+	if (!idle || !sim_has_converged(sim)) {
 		tell_hosts(sim);
-	for (unsigned id = 0; id < sim->count; id++)
-		check_tree(sim, id);
+		return;
+	}
+	for (unsigned i = 0; i < sim->count; i++)
+		if (sim_is_member(sim, &sim->hosts[i]))
+			check_tree(sim, &sim->hosts[i]);
 	for (uint32_t file = 0; file < SIM_FILES; file++)
 		check_appends(sim, file);
-	check_order(sim);
 	check_sequence(sim);
+	check_history(sim);
 }

@@ -6,6 +6,7 @@
 
 #include "base/err.h"
 #include "base/hash.h"
+#include "tests/sim/disk.h"
 #include "tests/sim/sim.h"
 
 /*
@@ -22,7 +23,7 @@
 #define NO_SESSION (1ull << 63)
 
 static struct zk_member_time
-time_of(const struct sim_member *host)
+time_of(const struct sim_host *host)
 {
 	const struct sim *sim = host->sim;
 	const uint64_t true_us = sim->now_us - host->boot_us;
@@ -30,25 +31,25 @@ time_of(const struct sim_member *host)
 	    (int64_t)true_us * host->rate_ppm / 1000000);
 
 	return (struct zk_member_time){
-	    .wall = {(int64_t)(1000 + sim->now_us / 1000000),
+	    .wall = {(int64_t)(1000000 + sim->now_us / 1000000) + host->wall_s,
 	        (uint32_t)(sim->now_us % 1000000 * 1000)},
 	    .mono_ms = 5 + local_us / 1000,
 	};
 }
 
+/* --- what the member says ------------------------------------------------- */
+
 static void
 on_send(void *arg, uint64_t to, unsigned lane, const void *bytes, size_t len)
 {
-	struct sim_member *host = arg;
-
 	(void)lane;
-	sim_send(host->sim, host->id, to, bytes, len);
+	sim_send(arg, to, bytes, len);
 }
 
 static void
 on_changed(void *arg, const struct zk_change *change)
 {
-	struct sim_member *host = arg;
+	struct sim_host *host = arg;
 
 	sim_trace(host->sim, &change->ino, sizeof(change->ino));
 	sim_trace(host->sim, change->name, change->name_len);
@@ -62,7 +63,7 @@ on_changed(void *arg, const struct zk_change *change)
 static void
 on_replaced(void *arg)
 {
-	struct sim_member *host = arg;
+	struct sim_host *host = arg;
 
 	sim_trace(host->sim, &host->id, sizeof(host->id));
 }
@@ -70,37 +71,79 @@ on_replaced(void *arg)
 static void
 on_state(void *arg, enum zk_member_state state)
 {
-	struct sim_member *host = arg;
+	struct sim_host *host = arg;
 
-	host->state = state;
 	if (state == ZK_STATE_LOST)
 		sim_mark(host->sim, MARK_SESSION_LOST);
 }
 
 static void
-founders_of(const struct sim *sim, struct zk_conf *ret_conf)
+on_barrier(void *arg, uint64_t ctx, bool reached)
 {
-	*ret_conf = (struct zk_conf){.count = sim->count};
+	sim_client_read(arg, ctx, reached);
+}
+
+/* --- life and death ------------------------------------------------------- */
+
+static void
+founders_of(const struct sim *sim, const struct sim_host *host,
+    struct zk_conf *ret_conf)
+{
+	*ret_conf = (struct zk_conf){.count = 0};
+	if (!host->founder || host->lives > 1)
+		return;
 	for (unsigned i = 0; i < sim->count; i++) {
-		ret_conf->ids[i] = sim->members[i].node;
-		ret_conf->voter_bits |= 1u << i;
+		if (!sim->hosts[i].founder)
+			continue;
+		ret_conf->ids[ret_conf->count] = sim->hosts[i].node;
+		ret_conf->voter_bits |= 1u << ret_conf->count++;
 	}
 }
 
-void
-sim_host_start(struct sim *sim, unsigned id)
+static int
+open_store(struct sim_host *host)
 {
-	static const uint8_t ensemble[16] = "a test ensemble";
-	struct sim_member *host = &sim->members[id];
-	struct zk_store_options store_options = {
+	const struct zk_store_options options = {
 	    .dir = host->dir,
 	    .member = host->dir + strlen(host->dir) - 2,
 	    .map_bytes = (size_t)256 * ZK_MIB,
-	    .seed = id + 1,
+	    .seed = host->id + 1 + 100 * host->lives,
 	};
+	char *why = NULL;
+	int rc = zk_store_open(&options, &why, &host->store);
+
+	if (rc < 0)
+		sim_fail(host->sim, "host %u: store: %s", host->id,
+		    why != NULL ? why : zk_err_text(rc));
+	free(why);
+	return rc;
+}
+
+/* Makes the disk, to know its id, which its founders must before it starts. */
+void
+sim_host_name(struct sim_host *host, const char *base)
+{
+	host->lives++;
+	if (base != NULL)
+		(void)snprintf(host->dir, sizeof(host->dir), "%s/m%u", base,
+		    host->id);
+	if (open_store(host) < 0)
+		return;
+	host->node = zk_store_ident(host->store)->node;
+	zk_store_close(host->store);
+	host->store = NULL;
+}
+
+static int
+open_member(struct sim_host *host)
+{
+	static const uint8_t ensemble[16] = "a test ensemble";
+	struct sim *sim = host->sim;
+	const struct zk_member_time now = time_of(host);
 	struct zk_conf founders;
 	struct zk_member_options options = {
-	    .seed = zk_mix64(sim->seed + 77ull * id + host->boots) | 1,
+	    .store = host->store,
+	    .seed = zk_mix64(zk_prng_next(&host->rng)) | 1,
 	    .session_timeout_ms = SESSION_MS,
 	    .election_ms = ELECTION_MS,
 	    .heartbeat_ms = HEARTBEAT_MS,
@@ -108,6 +151,7 @@ sim_host_start(struct sim *sim, unsigned id)
 	    .ensemble = ensemble,
 	    .log_keep = sim->log_keep,
 	    .snapshot_part = sim->log_keep != 0 ? 500 : 0,
+	    .uncommitted_max = sim->uncommitted_max,
 	    .sink =
 	        {
 	            .arg = host,
@@ -115,55 +159,84 @@ sim_host_start(struct sim *sim, unsigned id)
 	            .changed = on_changed,
 	            .state_changed = on_state,
 	            .replaced = on_replaced,
+	            .barrier = on_barrier,
 	        },
 	};
-	struct zk_member_time now;
-	char *why = NULL;
-	int rc;
 
-	host->boots++;
-	host->replica_counts = (struct zk_replica_counts){0};
-	host->member_counts = (struct zk_member_counts){0};
-	host->boot_us = sim->now_us;
-	host->busy_us = host->wake_us = sim->now_us;
-	host->mail = NULL;
-	host->mail_last = &host->mail;
-	host->state = ZK_STATE_SUSPENDED;
-	zk_item_list_init(&host->items);
-	rc = zk_store_open(&store_options, &why, &host->store);
-	if (rc < 0) {
-		sim_fail(sim, "host %u: store: %s", id,
-		    why != NULL ? why : zk_err_text(rc));
-		free(why);
-		return;
+	founders_of(sim, host, &founders);
+	return zk_member_open(&options, &now, &host->member);
+}
+
+static void
+meet_others(struct sim_host *host)
+{
+	struct sim *sim = host->sim;
+
+	for (unsigned i = 0; i < sim->count; i++) {
+		if (i == host->id || !sim->hosts[i].up)
+			continue;
+		host->found |= 1u << i;
+		sim->hosts[i].found |= 1u << host->id;
 	}
-	host->node = zk_store_ident(host->store)->node;
-	founders_of(sim, &founders);
-	options.store = host->store;
-	now = time_of(host);
-	rc = zk_member_open(&options, &now, &host->member);
-	if (rc < 0) {
-		sim_fail(sim, "host %u: member: %s", id, zk_err_text(rc));
-		return;
-	}
-	host->up = true;
-	sim_clients_reset(sim, id);
 }
 
 void
-sim_host_stop(struct sim *sim, unsigned id)
+sim_host_start(struct sim_host *host)
 {
-	struct sim_member *host = &sim->members[id];
+	struct sim *sim = host->sim;
+	int rc;
+
+	host->boots++;
+	host->restart_us = 0;
+	host->replica_counts = (struct zk_replica_counts){0};
+	host->member_counts = (struct zk_member_counts){0};
+	host->role = ZK_FOLLOWER;
+	host->boot_us = host->busy_us = host->wake_us = sim->now_us;
+	host->mail = NULL;
+	host->mail_last = &host->mail;
+	host->applied = host->conf_index = 0;
+	host->lost = host->found = 0;
+	host->dying = host->deaf = false;
+	host->lag_us = 0;
+	zk_item_list_init(&host->items);
+	if (open_store(host) < 0)
+		return;
+	sim_disk_use(host);
+	rc = open_member(host);
+	sim_disk_use(NULL);
+	if (rc < 0 || host->dying) {
+		if (!host->dying && !host->disk_full)
+			sim_fail(sim, "host %u: member: %s", host->id,
+			    zk_err_text(rc));
+		if (rc == 0)
+			zk_member_close(host->member);
+		host->member = NULL;
+		zk_store_close(host->store);
+		host->store = NULL;
+		host->arm = ARM_NONE;
+		host->restart_us = sim->now_us + 300000;
+		return;
+	}
+	host->up = true;
+	sim_clients_reset(host);
+	meet_others(host);
+}
+
+void
+sim_host_stop(struct sim_host *host, bool silent)
+{
+	struct sim *sim = host->sim;
 	struct sim_message *msg;
 
 	if (!host->up)
 		return;
 	host->up = false;
+	host->dying = true;
+	host->arm = ARM_NONE;
 	while ((msg = host->mail) != NULL) {
 		host->mail = msg->next;
 		free(msg);
 	}
-	host->mail_last = &host->mail;
 	/* Its clients die with it: what they asked for stays unknown. */
 	zk_member_close(host->member);
 	host->member = NULL;
@@ -171,48 +244,89 @@ sim_host_stop(struct sim *sim, unsigned id)
 	host->store = NULL;
 	for (struct zk_item *item; (item = zk_item_list_pop(&host->items));)
 		free(item);
-	sim_wire_clear(sim, id);
+	sim_wire_drop(sim, host->id, host->id);
+	for (unsigned i = 0; i < sim->count && !silent; i++)
+		sim->hosts[i].lost |= 1u << host->id;
 }
 
-/* The directory, when the run is over. */
 void
-sim_host_forget(struct sim *sim, unsigned id)
+sim_host_wipe(struct sim_host *host)
 {
 	static const char *const files[] = {"tree.mdb", "tree.mdb-lock"};
 	char path[192];
 
-	sim_host_stop(sim, id);
+	sim_host_stop(host, false);
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
-		(void)snprintf(path, sizeof(path), "%s/%s",
-		    sim->members[id].dir, files[i]);
+		(void)snprintf(path, sizeof(path), "%s/%s", host->dir,
+		    files[i]);
 		(void)unlink(path);
 	}
-	(void)rmdir(sim->members[id].dir);
+	(void)rmdir(host->dir);
+	host->restart_us = 0;
+	memset(host->versions, 0, sizeof(host->versions));
+	if (!host->sim->failed)
+		sim_host_name(host, NULL);
+}
+
+/* --- a turn --------------------------------------------------------------- */
+
+bool
+sim_host_due(const struct sim_host *host)
+{
+	const uint64_t now_us = host->sim->now_us;
+
+	return host->up && host->busy_us <= now_us &&
+	    (host->wake_us <= now_us || host->mail != NULL ||
+	        sim_clients_next_us(host) <= now_us);
 }
 
 static void
-read_mail(struct sim *sim, struct sim_member *host)
+read_mail(struct sim *sim, struct sim_host *host)
 {
 	struct sim_message *msg;
 
+	if (host->deaf) {
+		/* It has woken, and its mail is not there yet. */
+		host->deaf = false;
+		return;
+	}
 	while ((msg = host->mail) != NULL) {
-		const uint64_t from = sim->members[msg->from].node;
 		int rc;
 
 		host->mail = msg->next;
-		rc =
-		    zk_member_receive(host->member, from, msg->bytes, msg->len);
+		rc = zk_member_receive(host->member, msg->node_from, msg->bytes,
+		    msg->len);
 		if (rc == -EPROTO)
-			sim_fail(sim, "host %u: refused a message of %u",
-			    host->id, msg->from);
+			sim_fail(sim,
+			    "host %u: refused a message of %u, "
+			    "kind %u.%u",
+			    host->id, msg->from, msg->bytes[0], msg->bytes[1]);
 		free(msg);
 	}
 	host->mail_last = &host->mail;
 }
 
+static void
+hear_of_peers(struct sim_host *host)
+{
+	struct sim *sim = host->sim;
+
+	for (unsigned i = 0; i < sim->count; i++) {
+		const uint64_t node = sim->hosts[i].node;
+
+		if (i == host->id)
+			continue;
+		if ((host->lost >> i & 1) != 0)
+			zk_member_peer(host->member, node, false);
+		if ((host->found >> i & 1) != 0)
+			zk_member_peer(host->member, node, true);
+	}
+	host->lost = host->found = 0;
+}
+
 /* Marks what the member has counted since the last look. */
 static void
-mark_counts(struct sim *sim, struct sim_member *host)
+mark_counts(struct sim *sim, struct sim_host *host)
 {
 	const struct zk_replica_counts *r =
 	    zk_replica_counts(zk_member_replica(host->member));
@@ -242,68 +356,48 @@ mark_counts(struct sim *sim, struct sim_member *host)
 	host->member_counts = *m;
 }
 
-/* Power fails before the flush: anywhere, and where it is most delicate. */
+/* How the turn ended; false: the host is down. */
 static bool
-fails_in_turn(struct sim *sim, const struct sim_member *host)
+outlive(struct sim_host *host, int rc)
 {
-	const struct zk_replica_counts *counts =
-	    zk_replica_counts(zk_member_replica(host->member));
+	struct sim *sim = host->sim;
 
-	if (sim->quiet)
-		return false;
-	if (counts->snapshots_installed >
-	        host->replica_counts.snapshots_installed &&
-	    sim_chance(sim, 20)) {
-		sim_mark(sim, MARK_CRASH_IN_INSTALL);
+	if (rc == 0 && !host->dying)
 		return true;
-	}
-	if (sim_random(sim, 4000) != 0)
-		return false;
-	sim_mark(sim, MARK_CRASH_IN_TURN);
-	return true;
+	if (!host->dying && !host->disk_full)
+		sim_fail(sim, "host %u: turn: %s", host->id, zk_err_text(rc));
+	host->restart_us = sim->now_us +
+	    (host->dying ? host->arm_down_us
+	                 : 10000 + sim_random(&host->rng, 500000));
+	sim_host_stop(host, (host->arm_down_us & 1) != 0);
+	return false;
 }
 
 void
-sim_host_turn(struct sim *sim, unsigned id)
+sim_host_turn(struct sim_host *host)
 {
-	struct sim_member *host = &sim->members[id];
+	struct sim *sim = host->sim;
 	const struct zk_member_time now = time_of(host);
-	const struct zk_replica_counts *counts =
-	    zk_replica_counts(zk_member_replica(host->member));
-	const uint64_t seen = host->replica_counts.snapshots_installed;
 	uint32_t wait_ms = 0;
 	int rc;
 
+	host->lag_us = 20;
+	sim_disk_use(host);
 	zk_member_begin(host->member, &now);
-	sim_clients_act(sim, id);
+	hear_of_peers(host);
+	sim_operator_turn(sim, host);
+	sim_clients_act(host);
 	read_mail(sim, host);
 	zk_member_submit(host->member, &host->items);
-	if (fails_in_turn(sim, host)) {
-		sim_host_stop(sim, id);
-		return;
-	}
 	rc = zk_member_end(host->member, &wait_ms);
-	if (rc < 0) {
-		sim_fail(sim, "host %u: turn: %s", id, zk_err_text(rc));
+	sim_disk_use(NULL);
+	if (!outlive(host, rc))
 		return;
-	}
-	if (counts->snapshots_installed > seen && !sim->quiet &&
-	    sim_chance(sim, 30)) {
-		/* What was committed last is all that there is. */
-		sim_mark(sim, MARK_CRASH_AFTER_INSTALL);
-		sim_host_stop(sim, id);
-		return;
-	}
+	sim_trace(sim, &host->lag_us, sizeof(host->lag_us));
+	host->busy_us = sim->now_us + host->lag_us;
+	host->wake_us =
+	    sim->now_us + (wait_ms < 1000 ? wait_ms * 1000ull : 1000000ull);
 	mark_counts(sim, host);
-	/* The flush takes its time; messages for it wait. */
-	host->busy_us = sim->now_us + 100 + sim_random(sim, 2000);
-	if (!sim->quiet && sim_random(sim, 3000) == 0) {
-		sim_mark(sim, MARK_SLOW_FLUSH);
-		host->busy_us += sim_random(sim, 2000000);
-	}
-	host->wake_us = wait_ms >= 1000000 ? sim->now_us + 1000000
-	                                   : sim->now_us + wait_ms * 1000ull;
-	if (host->wake_us < host->busy_us)
-		host->wake_us = host->busy_us;
-	sim_check_host(sim, id);
+	sim_clients_look(host);
+	sim_check_host(host);
 }

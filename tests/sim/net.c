@@ -1,12 +1,36 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "consensus/msg_codec.h"
+#include "daemon/member_impl.h"
 #include "tests/sim/sim.h"
 
 /*
- * The network between members: frames are dropped, delayed and, because each
- * has its own delay, reordered; a link can be cut in one direction.
+ * The network between hosts: frames are lost, delayed, doubled and, because
+ * each has its own delay, reordered; some come seconds late.  A link can be
+ * cut in one direction.  What Raft says is read on the wire for the marks.
  */
+
+static void
+mark_message(struct sim *sim, const uint8_t *bytes, size_t len)
+{
+	struct zk_msg msg;
+	struct zk_dec dec;
+
+	if (len < 2 || bytes[0] != ZK_KIND_RAFT || bytes[1] > ZK_MSG_TYPE_LAST)
+		return;
+	zk_dec_init(&dec, bytes + 1, len - 1);
+	if (zk_msg_decode(&dec, &msg) < 0)
+		return;
+	if (msg.type == ZK_MSG_PREVOTE_REPLY && msg.reject)
+		sim_mark(sim, MARK_PREVOTE_REFUSED);
+	if (msg.type == ZK_MSG_VOTE_REPLY && msg.reject)
+		sim_mark(sim, MARK_VOTE_REFUSED);
+	if (msg.type == ZK_MSG_APPEND_REPLY && msg.reject)
+		sim_mark(sim, MARK_APPEND_REFUSED);
+	if (msg.type == ZK_MSG_TIMEOUT_NOW)
+		sim_mark(sim, MARK_TRANSFER);
+}
 
 static void
 put_on_wire(struct sim *sim, struct sim_message *msg)
@@ -20,37 +44,61 @@ put_on_wire(struct sim *sim, struct sim_message *msg)
 }
 
 static void
-send_one(struct sim *sim, unsigned from, unsigned to, const void *bytes,
-    size_t len)
+send_one(struct sim_host *from, struct sim_host *to, const void *bytes,
+    size_t len, uint64_t delay_us)
 {
+	struct sim *sim = from->sim;
 	struct sim_message *msg = malloc(sizeof(*msg) + len);
 
 	if (msg == NULL)
 		abort();
-	msg->at_us = sim->now_us + 50 + sim_random(sim, sim->delay_us);
-	msg->from = from;
-	msg->to = to;
-	msg->boot = sim->members[from].boots;
-	msg->boot_to = sim->members[to].boots;
+	msg->at_us = sim->now_us + from->lag_us + delay_us;
+	msg->from = from->id;
+	msg->to = to->id;
+	msg->node_from = from->node;
+	msg->boot_to = to->boots;
 	msg->len = len;
 	memcpy(msg->bytes, bytes, len);
 	sim_trace(sim, bytes, len);
 	put_on_wire(sim, msg);
 }
 
-void
-sim_send(struct sim *sim, unsigned from, uint64_t to_node, const void *bytes,
-    size_t len)
+static struct sim_host *
+find_host(struct sim *sim, uint64_t node)
 {
-	for (unsigned to = 0; to < sim->count; to++) {
-		if (sim->members[to].node != to_node)
-			continue;
-		if (sim->cut[from][to] || sim_chance(sim, sim->drop_percent))
-			return;
-		send_one(sim, from, to, bytes, len);
-		if (!sim->quiet && sim_chance(sim, 2))
-			send_one(sim, from, to, bytes, len);
+	for (unsigned i = 0; i < sim->count; i++)
+		if (sim->hosts[i].node == node)
+			return &sim->hosts[i];
+	return NULL;
+}
+
+void
+sim_send(struct sim_host *from, uint64_t to_node, const void *bytes, size_t len)
+{
+	struct sim *sim = from->sim;
+	struct sim_host *to = find_host(sim, to_node);
+	uint64_t *rng = &sim->rng_net;
+
+	if (from->dying || to == NULL)
 		return;
+	mark_message(sim, bytes, len);
+	if ((sim->cut[from->id] >> to->id & 1) != 0)
+		return;
+	if (sim_chance(rng, sim->drop_percent)) {
+		sim_mark(sim, MARK_MESSAGE_LOST);
+		return;
+	}
+	send_one(from, to, bytes, len, 50 + sim_random(rng, sim->delay_us));
+	if (sim->quiet)
+		return;
+	if (sim_chance(rng, 2)) {
+		sim_mark(sim, MARK_MESSAGE_TWICE);
+		send_one(from, to, bytes, len,
+		    50 + sim_random(rng, 2 * sim->delay_us));
+	}
+	if (sim_chance(rng, sim->late_percent)) {
+		sim_mark(sim, MARK_MESSAGE_LATE);
+		send_one(from, to, bytes, len, sim_random(rng, 4000000));
 	}
 }
 
@@ -59,38 +107,34 @@ sim_deliver_due(struct sim *sim)
 {
 	while (sim->wire != NULL && sim->wire->at_us <= sim->now_us) {
 		struct sim_message *msg = sim->wire;
-		struct sim_member *to = &sim->members[msg->to];
+		struct sim_host *to = &sim->hosts[msg->to];
 
 		sim->wire = msg->next;
 		msg->next = NULL;
 		/* A connection does not survive the process at its end. */
 		if (!to->up || msg->boot_to != to->boots ||
-		    sim->cut[msg->from][msg->to]) {
+		    (sim->cut[msg->from] >> msg->to & 1) != 0) {
 			free(msg);
 			continue;
 		}
 		*to->mail_last = msg;
 		to->mail_last = &msg->next;
-		if (to->wake_us > sim->now_us)
-			to->wake_us = sim->now_us;
 	}
 }
 
-uint64_t
-sim_next_message_us(const struct sim *sim)
-{
-	return sim->wire != NULL ? sim->wire->at_us : UINT64_MAX;
-}
-
+/* All that is on its way between two hosts; b == a: from or to a. */
 void
-sim_wire_clear(struct sim *sim, unsigned member)
+sim_wire_drop(struct sim *sim, unsigned a, unsigned b)
 {
 	struct sim_message **at = &sim->wire;
 
 	while (*at != NULL) {
 		struct sim_message *msg = *at;
+		const bool from_a = msg->from == a, to_a = msg->to == a;
 
-		if (msg->to == member) {
+		if (a == b ? to_a
+		           : (from_a && msg->to == b) ||
+		            (to_a && msg->from == b)) {
 			*at = msg->next;
 			free(msg);
 		} else {

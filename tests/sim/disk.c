@@ -1,0 +1,131 @@
+#include <errno.h>
+
+#include "store/answer.h"
+#include "store/store.h"
+#include "tests/sim/disk.h"
+#include "tests/sim/sim.h"
+
+/*
+ * The disk, and other places where a run looks into the production code.  The
+ * linker puts these in place of the functions they call (ld(1), --wrap).
+ * A crash before a flush loses the whole turn, since a turn is one
+ * transaction; what LMDB itself does without its flushes is shown by
+ * tests/fault.
+ */
+
+int __real_zk_store_commit(struct zk_tx *tx);
+bool __real_zk_store_has_room(struct zk_store *store, uint64_t now_ms);
+int __real_zk_answer_get(struct zk_tx *tx, uint64_t session, uint64_t number,
+    struct zk_outcome *ret_outcome);
+int __real_zk_replica_propose(struct zk_replica *replica,
+    const struct zk_bytes *commands, size_t count);
+
+int __wrap_zk_store_commit(struct zk_tx *tx);
+bool __wrap_zk_store_has_room(struct zk_store *store, uint64_t now_ms);
+int __wrap_zk_answer_get(struct zk_tx *tx, uint64_t session, uint64_t number,
+    struct zk_outcome *ret_outcome);
+int __wrap_zk_replica_propose(struct zk_replica *replica,
+    const struct zk_bytes *commands, size_t count);
+
+static struct sim_host *running;
+
+void
+sim_disk_use(struct sim_host *host)
+{
+	running = host;
+}
+
+/* A snapshot is being installed by this turn. */
+static bool
+installs(const struct sim_host *host)
+{
+	return host->member != NULL &&
+	    zk_replica_counts(zk_member_replica(host->member))
+	        ->snapshots_installed >
+	    host->replica_counts.snapshots_installed;
+}
+
+static void
+take_time(struct sim_host *host)
+{
+	const uint64_t flush_us = host->flush_us;
+
+	host->lag_us += 100 + sim_random(&host->rng, 1500);
+	if (flush_us == 0)
+		return;
+	host->lag_us += flush_us / 2 + sim_random(&host->rng, flush_us);
+	sim_mark(host->sim, MARK_SLOW_DISK);
+}
+
+static bool
+is_armed(const struct sim_host *host, bool before)
+{
+	if (host->arm == ARM_INSTALL)
+		return installs(host) && (host->boots & 1) == before;
+	return host->arm == (before ? ARM_BEFORE : ARM_AFTER);
+}
+
+static void
+die(struct sim_host *host, bool before)
+{
+	sim_mark(host->sim,
+	    host->arm == ARM_INSTALL ? MARK_CRASH_IN_INSTALL
+	        : before             ? MARK_CRASH_BEFORE_FLUSH
+	                             : MARK_CRASH_AFTER_FLUSH);
+	host->dying = true;
+}
+
+int
+__wrap_zk_store_commit(struct zk_tx *tx)
+{
+	struct sim_host *host = running;
+	int rc;
+
+	if (host == NULL)
+		return __real_zk_store_commit(tx);
+	take_time(host);
+	if (is_armed(host, true)) {
+		die(host, true);
+		zk_store_abort(tx);
+		return -EIO;
+	}
+	if (host->disk_full && sim_chance(&host->rng, host->full_percent)) {
+		sim_mark(host->sim, MARK_FULL_TURN);
+		zk_store_abort(tx);
+		return -ENOSPC;
+	}
+	rc = __real_zk_store_commit(tx);
+	if (is_armed(host, false))
+		die(host, false);
+	return rc;
+}
+
+bool
+__wrap_zk_store_has_room(struct zk_store *store, uint64_t now_ms)
+{
+	(void)store;
+	(void)now_ms;
+	return running == NULL || !running->disk_full;
+}
+
+int
+__wrap_zk_answer_get(struct zk_tx *tx, uint64_t session, uint64_t number,
+    struct zk_outcome *ret_outcome)
+{
+	const int rc = __real_zk_answer_get(tx, session, number, ret_outcome);
+
+	if (running != NULL && rc == 0 && tx->write)
+		sim_mark(running->sim, MARK_DEDUPED);
+	return rc;
+}
+
+int
+__wrap_zk_replica_propose(struct zk_replica *replica,
+    const struct zk_bytes *commands, size_t count)
+{
+	const int rc = __real_zk_replica_propose(replica, commands, count);
+
+	if (running != NULL && rc == -EAGAIN)
+		sim_mark(running->sim, MARK_QUEUE_FULL);
+	return rc;
+}
