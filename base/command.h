@@ -19,7 +19,7 @@
 
 enum zk_op {
 	ZK_OP_NOP = 1,      /* a barrier; also the first entry of a term */
-	ZK_OP_SESSION_OPEN, /* handle: incarnation; name: member */
+	ZK_OP_SESSION_OPEN, /* handle: incarnation; name: member; ino2: its node */
 	ZK_OP_SESSION_END,  /* ino: the session that is over */
 	ZK_OP_CREATE,       /* in ino: name, mode (with type), rdev; data: link
 	                        target; handle with ZK_F_EPHEMERAL */

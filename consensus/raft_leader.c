@@ -77,6 +77,13 @@ has_quorum_contact(const struct zk_raft *r)
 	return zk_raft_bits_win(&r->conf, active);
 }
 
+static void
+forget_contacts(struct zk_raft *r)
+{
+	for (uint32_t i = 0; i < r->conf.count; i++)
+		r->progress[i].active = false;
+}
+
 /* True: still leader. */
 static bool
 tick_quorum(struct zk_raft *r, uint32_t elapsed_ms, struct zk_effects *fx)
@@ -100,12 +107,17 @@ tick_quorum(struct zk_raft *r, uint32_t elapsed_ms, struct zk_effects *fx)
 	if (r->quorum_elapsed_ms < r->election_ms)
 		return true;
 	r->quorum_elapsed_ms = 0;
+	/*
+	 * Longer than any other waits for a leader, we were not there: what
+	 * was heard before says nothing about now.
+	 */
+	if (elapsed_ms / 2 >= r->election_ms)
+		forget_contacts(r);
 	if (!has_quorum_contact(r)) {
 		zk_raft_follow(r, r->term, 0, fx);
 		return false;
 	}
-	for (uint32_t i = 0; i < r->conf.count; i++)
-		r->progress[i].active = false;
+	forget_contacts(r);
 	return true;
 }
 

@@ -114,8 +114,8 @@ uint64_t zk_member_session(const struct zk_member *member); /* 0: none */
 
 /* Since the start; for status reports. */
 struct zk_member_counts {
-	uint64_t locks_waited;   /* requests of this member that had to wait */
-	uint64_t sessions_ended; /* proposed as leader: a lease ran out */
+	uint64_t locks_waited;    /* requests of this member that had to wait */
+	uint64_t sessions_ended;  /* proposed as leader: a lease ran out */
 	uint64_t members_changed; /* changes of the group, begun as leader */
 };
 const struct zk_member_counts *zk_member_counts(const struct zk_member *member);

@@ -138,6 +138,7 @@ find_opened(struct zk_member *m, struct zk_tx *tx)
 
 	while ((rc = zk_session_next(tx, session.id, &session)) == 0)
 		if (session.incarnation == m->incarnation &&
+		    session.node == ident->node &&
 		    strcmp(session.member, ident->member) == 0)
 			break;
 	if (rc < 0)

@@ -49,6 +49,7 @@ zk_member_open_session(struct zk_member *m)
 	const struct zk_command cmd = {
 	    .op = ZK_OP_SESSION_OPEN,
 	    .handle = m->incarnation,
+	    .ino2 = ident->node,
 	    .len = m->options.session_timeout_ms,
 	    .name = ident->member,
 	    .name_len = strlen(ident->member),
@@ -71,9 +72,9 @@ zk_member_open_session(struct zk_member *m)
 void
 zk_member_session_opened(struct zk_member *m, uint64_t session)
 {
+	/* The leader counts from when it applied what was asked for before. */
 	m->opening = false;
 	m->session = session;
-	m->lease_from_ms = m->now.mono_ms;
 	set_state(m, ZK_STATE_CONNECTED);
 }
 
@@ -256,15 +257,16 @@ tick_leader(struct zk_member *m)
 }
 
 /*
- * A leader leads at most two election time-outs after it was last in touch
- * with a majority, and whoever follows it gives our session a lease in full:
- * so much younger is the lease that it gives itself.
+ * A leader leads at most three election time-outs after it was last in touch
+ * with a majority (two, and as long as it may not have been running), and
+ * whoever follows it gives our session a lease in full: so much younger is the
+ * lease that it gives itself.
  */
 static void
 lease_as_leader(struct zk_member *m)
 {
 	const uint64_t margin =
-	    zk_member_alone(m) ? 0 : 2ull * m->options.election_ms;
+	    zk_member_alone(m) ? 0 : 3ull * m->options.election_ms;
 	const uint64_t from =
 	    m->now.mono_ms > margin ? m->now.mono_ms - margin : 0;
 

@@ -20,7 +20,7 @@
 #define ZK_DATADIR_MAKING "tree.new"
 
 /* The format of the rows, in the identity row.  Other versions are refused. */
-#define ZK_STORE_FORMAT 2u
+#define ZK_STORE_FORMAT 3u
 
 /*
  * Make dir (mode 0700, parents too) where missing, take its lock and check

@@ -12,8 +12,8 @@
 #include "store/names.h"
 
 /*
- * SESSION row: key id; value: incarnation u64, acked u64, timeout u32,
- * opened i64 u32, then the member's name.  EPHEMERAL row: key session, handle;
+ * SESSION row: key id; value: incarnation u64, node u64, acked u64, timeout
+ * u32, opened i64 u32, then the member's name.  EPHEMERAL row: key session, handle;
  * value: ino u64, parent u64, then the name.
  */
 
@@ -28,6 +28,7 @@ session_decode(struct zk_tx *tx, uint64_t id, const void *value, size_t len,
 
 	zk_dec_init(&dec, value, len);
 	session.incarnation = zk_dec_u64(&dec);
+	session.node = zk_dec_u64(&dec);
 	session.acked = zk_dec_u64(&dec);
 	session.timeout_ms = zk_dec_u32(&dec);
 	session.opened.sec = zk_dec_i64(&dec);
@@ -64,6 +65,7 @@ zk_session_put(struct zk_tx *tx, const struct zk_session *session)
 
 	zk_enc_init(&enc, value, sizeof(value));
 	zk_enc_u64(&enc, session->incarnation);
+	zk_enc_u64(&enc, session->node);
 	zk_enc_u64(&enc, session->acked);
 	zk_enc_u32(&enc, session->timeout_ms);
 	zk_enc_i64(&enc, session->opened.sec);
@@ -215,6 +217,7 @@ zk_session_open(struct zk_apply *ap)
 	    session = {
 	        .id = ap->index,
 	        .incarnation = cmd->handle,
+	        .node = cmd->ino2,
 	        .timeout_ms = (uint32_t)cmd->len,
 	        .opened = ap->now,
 	    };
@@ -226,7 +229,8 @@ zk_session_open(struct zk_apply *ap)
 	memcpy(session.member, cmd->name, cmd->name_len);
 	while ((rc = zk_session_next(ap->tx, after, &old)) == 0) {
 		after = old.id;
-		if (strcmp(old.member, session.member) != 0)
+		if (old.node != session.node ||
+		    strcmp(old.member, session.member) != 0)
 			continue;
 		if (old.incarnation == session.incarnation) {
 			ap->outcome->index = old.id;

@@ -14,9 +14,13 @@
  */
 struct zk_session {
 	uint64_t id;
-	uint64_t incarnation; /* grows from session to session of a member */
-	uint64_t acked;       /* answers below are forgotten */
-	uint32_t timeout_ms;  /* of its lease */
+	/*
+	 * Grows from session to session of one data directory, which is what
+	 * `node` names: a member that was wiped begins to count anew.
+	 */
+	uint64_t incarnation, node;
+	uint64_t acked;      /* answers below are forgotten */
+	uint32_t timeout_ms; /* of its lease */
 	struct zk_stamp opened;
 	char member[64];
 };
@@ -32,8 +36,9 @@ int zk_session_next(struct zk_tx *tx, uint64_t after,
 
 /*
  * ZK_OP_SESSION_OPEN: outcome->index is the new session's id.  Ends the same
- * member's session of an earlier incarnation; the same incarnation again gets
- * the session it has.
+ * node's session of an earlier incarnation; the same incarnation again gets
+ * the session it has.  What a node of the same name, now wiped, has left
+ * behind ends with its lease.
  */
 int zk_session_open(struct zk_apply *ap);
 

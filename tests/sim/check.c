@@ -41,6 +41,9 @@ check_leader(struct sim *sim, struct sim_host *host)
 			    (unsigned long)raft->term);
 		*leader = raft->self;
 	}
+	if (raft->conf_index < host->conf_newest)
+		sim_mark(sim, MARK_CHANGE_TRUNCATED);
+	host->conf_newest = raft->conf_index;
 	host->role = raft->role;
 	host->term = raft->term;
 }

@@ -18,7 +18,7 @@
 #define FILE_MODE (S_IFREG | 0644)
 
 /* Between two things that a client does, at most. */
-#define THINK_US 160000u
+#define THINK_US 90000u
 
 /* A round of heartbeats that nobody waits for, to fill the queue of reads. */
 #define NOBODY UINT64_MAX
@@ -319,10 +319,13 @@ lock(struct sim_client *client, uint32_t file, const struct zk_attr *attr)
 static void
 cancel(struct sim_client *client)
 {
-	struct zk_command cmd = {.op = ZK_OP_LOCK_CANCEL, .ino = client->ino};
-	struct zk_item *item = submit(client, &cmd, NULL);
+	struct zk_command cmd = {
+	    .op = ZK_OP_LOCK_CANCEL,
+	    .ino = client->ino,
+	    .off = client->ticket,
+	};
 
-	item->target = client->ticket;
+	(void)submit(client, &cmd, NULL);
 	client->cancel_us = UINT64_MAX;
 }
 

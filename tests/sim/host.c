@@ -1,3 +1,4 @@
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -194,7 +195,7 @@ sim_host_start(struct sim_host *host)
 	host->boot_us = host->busy_us = host->wake_us = sim->now_us;
 	host->mail = NULL;
 	host->mail_last = &host->mail;
-	host->applied = host->conf_index = 0;
+	host->applied = host->conf_index = host->conf_newest = 0;
 	host->lost = host->found = 0;
 	host->dying = host->deaf = false;
 	host->lag_us = 0;
@@ -252,15 +253,15 @@ sim_host_stop(struct sim_host *host, bool silent)
 void
 sim_host_wipe(struct sim_host *host)
 {
-	static const char *const files[] = {"tree.mdb", "tree.mdb-lock"};
-	char path[192];
+	struct dirent *entry;
+	DIR *dir;
 
 	sim_host_stop(host, false);
-	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
-		(void)snprintf(path, sizeof(path), "%s/%s", host->dir,
-		    files[i]);
-		(void)unlink(path);
-	}
+	dir = opendir(host->dir);
+	while (dir != NULL && (entry = readdir(dir)) != NULL)
+		(void)unlinkat(dirfd(dir), entry->d_name, 0);
+	if (dir != NULL)
+		(void)closedir(dir);
 	(void)rmdir(host->dir);
 	host->restart_us = 0;
 	memset(host->versions, 0, sizeof(host->versions));

@@ -170,7 +170,9 @@ struct sim_host {
 	struct zk_replica_counts replica_counts;
 	struct zk_member_counts member_counts;
 	enum zk_role role;
-	uint64_t term, applied, conf_index;
+	uint64_t term, applied;
+	uint64_t conf_index; /* the last one that was committed */
+	uint64_t conf_newest;
 	uint64_t versions[SIM_FILES]; /* of the registers, read here */
 	struct zk_item_list items;    /* for the next turn */
 	struct sim_message *mail;     /* for the next turn, in order */
