@@ -13,19 +13,22 @@
  * tests/fault.
  */
 
-int __real_zk_store_commit(struct zk_tx *tx);
-bool __real_zk_store_has_room(struct zk_store *store, uint64_t now_ms);
-int __real_zk_answer_get(struct zk_tx *tx, uint64_t session, uint64_t number,
-    struct zk_outcome *ret_outcome);
-int __real_zk_replica_propose(struct zk_replica *replica,
-    const struct zk_bytes *commands, size_t count);
+#define REAL(name) __asm__("__real_" name)
+#define WRAP(name) __asm__("__wrap_" name)
 
-int __wrap_zk_store_commit(struct zk_tx *tx);
-bool __wrap_zk_store_has_room(struct zk_store *store, uint64_t now_ms);
-int __wrap_zk_answer_get(struct zk_tx *tx, uint64_t session, uint64_t number,
-    struct zk_outcome *ret_outcome);
-int __wrap_zk_replica_propose(struct zk_replica *replica,
-    const struct zk_bytes *commands, size_t count);
+int real_commit(struct zk_tx *tx) REAL("zk_store_commit");
+int real_answer_get(struct zk_tx *tx, uint64_t session, uint64_t number,
+    struct zk_outcome *ret_outcome) REAL("zk_answer_get");
+int real_propose(struct zk_replica *replica, const struct zk_bytes *commands,
+    size_t count) REAL("zk_replica_propose");
+
+int wrap_commit(struct zk_tx *tx) WRAP("zk_store_commit");
+bool wrap_has_room(struct zk_store *store, uint64_t now_ms)
+    WRAP("zk_store_has_room");
+int wrap_answer_get(struct zk_tx *tx, uint64_t session, uint64_t number,
+    struct zk_outcome *ret_outcome) WRAP("zk_answer_get");
+int wrap_propose(struct zk_replica *replica, const struct zk_bytes *commands,
+    size_t count) WRAP("zk_replica_propose");
 
 static struct sim_host *running;
 
@@ -76,13 +79,13 @@ die(struct sim_host *host, bool before)
 }
 
 int
-__wrap_zk_store_commit(struct zk_tx *tx)
+wrap_commit(struct zk_tx *tx)
 {
 	struct sim_host *host = running;
 	int rc;
 
 	if (host == NULL)
-		return __real_zk_store_commit(tx);
+		return real_commit(tx);
 	take_time(host);
 	if (is_armed(host, true)) {
 		die(host, true);
@@ -94,14 +97,14 @@ __wrap_zk_store_commit(struct zk_tx *tx)
 		zk_store_abort(tx);
 		return -ENOSPC;
 	}
-	rc = __real_zk_store_commit(tx);
+	rc = real_commit(tx);
 	if (is_armed(host, false))
 		die(host, false);
 	return rc;
 }
 
 bool
-__wrap_zk_store_has_room(struct zk_store *store, uint64_t now_ms)
+wrap_has_room(struct zk_store *store, uint64_t now_ms)
 {
 	(void)store;
 	(void)now_ms;
@@ -109,10 +112,10 @@ __wrap_zk_store_has_room(struct zk_store *store, uint64_t now_ms)
 }
 
 int
-__wrap_zk_answer_get(struct zk_tx *tx, uint64_t session, uint64_t number,
+wrap_answer_get(struct zk_tx *tx, uint64_t session, uint64_t number,
     struct zk_outcome *ret_outcome)
 {
-	const int rc = __real_zk_answer_get(tx, session, number, ret_outcome);
+	const int rc = real_answer_get(tx, session, number, ret_outcome);
 
 	if (running != NULL && rc == 0 && tx->write)
 		sim_mark(running->sim, MARK_DEDUPED);
@@ -120,10 +123,10 @@ __wrap_zk_answer_get(struct zk_tx *tx, uint64_t session, uint64_t number,
 }
 
 int
-__wrap_zk_replica_propose(struct zk_replica *replica,
-    const struct zk_bytes *commands, size_t count)
+wrap_propose(struct zk_replica *replica, const struct zk_bytes *commands,
+    size_t count)
 {
-	const int rc = __real_zk_replica_propose(replica, commands, count);
+	const int rc = real_propose(replica, commands, count);
 
 	if (running != NULL && rc == -EAGAIN)
 		sim_mark(running->sim, MARK_QUEUE_FULL);
