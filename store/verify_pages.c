@@ -108,7 +108,7 @@ check_place(struct zk_verifier *v, const void *value, size_t len,
 int
 zk_verify_pages_note(struct zk_verifier *v, const struct zk_scan *scan)
 {
-	uint64_t number, more;
+	uint64_t number = 0, more = 0;
 	int rc;
 
 	if (v->pages == NULL)
@@ -127,7 +127,7 @@ check_free(struct zk_verifier *v, const MDB_val *value)
 {
 	const size_t *numbers = value->mv_data;
 	const size_t have = value->mv_size / sizeof(*numbers);
-	uint64_t above = v->page_count, number, more;
+	uint64_t above = v->page_count, number = 0, more = 0;
 	int rc;
 
 	/* Of a page that is none of these LMDB gives no value at all. */
