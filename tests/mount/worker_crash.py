@@ -19,6 +19,7 @@ import select
 import stat
 import sys
 import time
+import traceback
 
 WORKERS = 3
 NAMES = 8
@@ -58,6 +59,14 @@ def children(tree, path):
 
 def choose(rng, tree):
     """An operation that will succeed on the tree: [name, arguments...]."""
+    op = None
+    while op is None:
+        op = choose_maybe(rng, tree)
+    return op
+
+
+def choose_maybe(rng, tree):
+    """None where the dice wanted what the tree does not offer."""
     files = [p for p in tree if tree[p][0] == "f"]
     dirs = [p for p in tree if tree[p][0] == "d"]
     base = rng.choice(dirs) + "/" if dirs and rng.random() < 0.5 else ""
@@ -68,8 +77,9 @@ def choose(rng, tree):
         return ["set", rng.choice(files), value(rng)]
     if kind < 0.45 and files:
         return ["append", rng.choice(files), value(rng)]
-    if kind < 0.55 and files:
-        return ["unlink", rng.choice(files)]
+    if kind < 0.55:
+        leaves = [p for p in tree if tree[p][0] != "d"]
+        return ["unlink", rng.choice(leaves)] if leaves else None
     if kind < 0.65 and files and new:
         return ["rename", rng.choice(files), path]
     if kind < 0.70 and len(files) > 1:
@@ -88,7 +98,7 @@ def choose(rng, tree):
         one, two = rng.sample(files, 2)
         return ["txn", one, two, "%016x" % rng.getrandbits(64)]
     if not new:
-        return choose(rng, tree)
+        return None
     if kind < 0.90:
         return ["mkdir", path]
     if kind < 0.92:
@@ -204,6 +214,8 @@ def run(mount, state, seed):
             os.close(read_end)
             try:
                 work(mount, state, number, own, write_end)
+            except Exception:
+                traceback.print_exc()
             finally:
                 os._exit(2)
         pids.append(pid)
