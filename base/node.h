@@ -9,6 +9,8 @@
 
 /* Inode numbers from here on name the virtual files below /.zkfs. */
 #define ZK_INO_VIRTUAL 0xffffffff00000000ull
+/* And those from here to there .zkfs/events@REV, added to this. */
+#define ZK_INO_EVENTS 0x8000000000000000ull
 
 /* Seconds and nanoseconds since 1970, UTC; seconds may be negative. */
 struct zk_stamp {

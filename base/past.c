@@ -32,7 +32,7 @@ enc_place(struct zk_enc *enc, const struct zk_past_place *place)
 	zk_enc_u8(enc, (uint8_t)place->guard_count);
 	if (place->guard_count != ZK_PAST_ROOT_ONLY)
 		zk_enc_raw(enc, place->guards,
-		    place->guard_count * ZK_PAST_GUARD_BYTES);
+		    (size_t)place->guard_count * ZK_PAST_GUARD_BYTES);
 }
 
 static void
@@ -44,7 +44,7 @@ dec_place(struct zk_dec *dec, struct zk_past_place *ret_place)
 	ret_place->guards = NULL;
 	if (ret_place->guard_count != ZK_PAST_ROOT_ONLY)
 		ret_place->guards = zk_dec_raw(dec,
-		    ret_place->guard_count * ZK_PAST_GUARD_BYTES);
+		    (size_t)ret_place->guard_count * ZK_PAST_GUARD_BYTES);
 }
 
 void
@@ -107,7 +107,7 @@ zk_past_may_see(const struct zk_past_place *place,
 	if (place->guard_count == ZK_PAST_ROOT_ONLY)
 		return false;
 	zk_dec_init(&dec, place->guards,
-	    place->guard_count * ZK_PAST_GUARD_BYTES);
+	    (size_t)place->guard_count * ZK_PAST_GUARD_BYTES);
 	for (unsigned i = 0; i < place->guard_count; i++) {
 		const uint32_t uid = zk_dec_u32(&dec);
 		const uint32_t gid = zk_dec_u32(&dec);

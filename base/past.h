@@ -66,6 +66,15 @@ struct zk_past {
 	bool exchange;
 };
 
+/* Which change is wanted next: (rev, 0) is the first of that entry. */
+struct zk_past_at {
+	uint64_t rev;
+	uint32_t sub;
+};
+
+/* false: no more for now, and this one again another time. */
+typedef bool (*zk_past_fn)(void *arg, const struct zk_past *past);
+
 /* rev, sub, time, session and host are the row's affair, not encoded here. */
 void zk_past_encode(struct zk_enc *enc, const struct zk_past *past);
 /* Pointers lead into the decoder's buffer.  0 or -EPROTO. */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "store/history.h"
 #include "store/lock.h"
 #include "store/read.h"
 
@@ -223,6 +224,39 @@ port_statfs(void *impl, struct zk_statfs *ret_statfs)
 	return 0;
 }
 
+/* Rows of the history looked at in one go: a reader is to be short. */
+#define HISTORY_ROWS_READ 4096u
+
+static int
+port_history(void *impl, struct zk_past_at *at, zk_past_fn fn, void *arg,
+    bool *ret_end)
+{
+	struct zk_port *port = impl;
+	struct zk_tx *tx;
+	int rc = zk_read_begin(port->store, &tx);
+
+	if (rc < 0)
+		return rc;
+	rc = zk_history_read(tx, at, HISTORY_ROWS_READ, fn, arg);
+	*ret_end = at->rev > tx->state.applied_index;
+	zk_read_end(tx);
+	return rc;
+}
+
+static int
+port_revision(void *impl, uint64_t *ret_rev)
+{
+	struct zk_port *port = impl;
+	struct zk_tx *tx;
+	int rc = zk_read_begin(port->store, &tx);
+
+	if (rc < 0)
+		return rc;
+	*ret_rev = tx->state.applied_index;
+	zk_read_end(tx);
+	return 0;
+}
+
 static int
 port_control(void *impl, const char *name, char *buf, size_t cap,
     size_t *ret_len)
@@ -264,6 +298,8 @@ zk_port_make(struct zk_port *port)
 	    .getlock = port_getlock,
 	    .fence = port_fence,
 	    .statfs = port_statfs,
+	    .history = port_history,
+	    .revision = port_revision,
 	    .control = port_control,
 	    .control_name = port_control_name,
 	    .session = port_session,

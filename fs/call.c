@@ -276,20 +276,37 @@ zk_call_submit(struct zk_call *call)
 	zk_call_unref(call);
 }
 
+bool
+zk_call_wait_again_locked(struct zk_calls *calls, struct zk_call *call,
+    struct zk_call_list *list)
+{
+	if (call->answered)
+		return false;
+	TAILQ_INSERT_TAIL(list, call, step);
+	call->in_step = list;
+	if (call->interrupted)
+		poke_locked(calls, call);
+	return true;
+}
+
 void
-zk_call_wait(struct zk_call *call)
+zk_call_wait_in(struct zk_call *call, struct zk_call_list *list)
 {
 	struct zk_calls *calls = &call->fs->calls;
 
 	begin(call);
 	(void)pthread_mutex_lock(&calls->lock);
-	TAILQ_INSERT_TAIL(&calls->waiting, call, step);
-	call->in_step = &calls->waiting;
-	if (call->interrupted)
-		poke_locked(calls, call);
-	zk_calls_kick_locked(calls);
+	(void)zk_call_wait_again_locked(calls, call, list);
+	if (list == &calls->waiting)
+		zk_calls_kick_locked(calls);
 	(void)pthread_mutex_unlock(&calls->lock);
 	zk_call_unref(call);
+}
+
+void
+zk_call_wait(struct zk_call *call)
+{
+	zk_call_wait_in(call, &call->fs->calls.waiting);
 }
 
 void

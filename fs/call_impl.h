@@ -25,6 +25,14 @@ void zk_call_done(void *arg, const struct zk_outcome *out);
 void zk_call_submitted(struct zk_call *call, uint64_t number);
 void zk_call_unref(struct zk_call *call);
 
+/*
+ * Wait in a list of the caller's, under calls.lock, until it takes the call
+ * out again.  again: false when it was answered meanwhile.
+ */
+void zk_call_wait_in(struct zk_call *call, struct zk_call_list *list);
+bool zk_call_wait_again_locked(struct zk_calls *calls, struct zk_call *call,
+    struct zk_call_list *list);
+
 void zk_calls_kick_locked(struct zk_calls *calls);
 
 #endif

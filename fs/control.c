@@ -6,9 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/assert.h"
 #include "base/err.h"
+#include "fs/events.h"
+#include "fs/events_line.h"
 #include "fs/handle.h"
 #include "fs/impl.h"
 #include "fs/reply.h"
@@ -24,26 +27,38 @@ zk_control_guards(uint64_t parent, const char *name)
 	    (parent == ZK_INO_ROOT && strcmp(name, ZK_CONTROL_NAME) == 0);
 }
 
-/* The last name, after those of the port: it is answered by commands. */
-static const char txn_name[] = "txn";
+/* The last names, after those of the port: what they tell is from here. */
+static const char txn_name[] = "txn", events_name[] = ZK_EVENTS_NAME;
 
 const char *
 zk_control_name(struct zk_fs *fs, uint64_t i, uint64_t *ret_ino)
 {
-	const char *name = fs->port.control_name(fs->port.impl, i);
+	uint64_t n = 0;
 
 	*ret_ino = ZK_INO_VIRTUAL + 1 + i;
-	if (name == NULL &&
-	    (i == 0 || fs->port.control_name(fs->port.impl, i - 1) != NULL))
-		name = txn_name;
-	return name;
+	while (n < i && fs->port.control_name(fs->port.impl, n) != NULL)
+		n++;
+	if (i == n && fs->port.control_name(fs->port.impl, n) != NULL)
+		return fs->port.control_name(fs->port.impl, n);
+	return i == n ? txn_name : i == n + 1 ? events_name : NULL;
+}
+
+/* What the inode is called; NULL: nothing. */
+static const char *
+name_of(struct zk_fs *fs, uint64_t ino)
+{
+	uint64_t same;
+
+	if (ino < ZK_INO_VIRTUAL)
+		return ino - ZK_INO_EVENTS <= ZK_EVENTS_REV_MAX ? events_name
+		                                                : NULL;
+	return zk_control_name(fs, ino - ZK_INO_VIRTUAL - 1, &same);
 }
 
 int
 zk_control_getattr(struct zk_fs *fs, uint64_t ino, struct zk_attr *ret_attr)
 {
 	const char *name;
-	uint64_t same;
 
 	*ret_attr = (struct zk_attr){
 	    .ino = ino,
@@ -56,9 +71,11 @@ zk_control_getattr(struct zk_fs *fs, uint64_t ino, struct zk_attr *ret_attr)
 		ret_attr->mode = S_IFDIR | 0700;
 	if (ino == ZK_INO_VIRTUAL || ino == ZK_INO_SCRATCH)
 		return 0;
-	name = zk_control_name(fs, ino - ZK_INO_VIRTUAL - 1, &same);
+	name = name_of(fs, ino);
 	if (name == NULL)
 		return -ENOENT;
+	if (name == events_name)
+		ret_attr->size = ZK_EVENTS_SIZE;
 	ret_attr->mode = S_IFREG | (name == txn_name ? 0666u : 0444u);
 	ret_attr->nlink = 1;
 	return 0;
@@ -69,7 +86,7 @@ zk_control_lookup(struct zk_fs *fs, uint64_t parent, const char *name,
     struct zk_attr *ret_attr)
 {
 	const char *known;
-	uint64_t ino;
+	uint64_t ino, rev;
 
 	if (parent == ZK_INO_ROOT)
 		return zk_control_getattr(fs, ZK_INO_VIRTUAL, ret_attr);
@@ -77,6 +94,8 @@ zk_control_lookup(struct zk_fs *fs, uint64_t parent, const char *name,
 		return -ENOENT;
 	if (strcmp(name, ZK_CONTROL_SCRATCH) == 0)
 		return zk_control_getattr(fs, ZK_INO_SCRATCH, ret_attr);
+	if (zk_events_parse(name, &rev))
+		return zk_control_getattr(fs, ZK_INO_EVENTS + rev, ret_attr);
 	for (uint64_t i = 0;; i++) {
 		known = zk_control_name(fs, i, &ino);
 		if (known == NULL)
@@ -116,10 +135,9 @@ zk_control_open(fuse_req_t req, uint64_t ino, struct fuse_file_info *fi)
 	struct zk_fs *fs = zk_fs_of(req);
 	const char *name;
 	struct zk_handle *handle;
-	uint64_t same;
 	int rc = 0;
 
-	name = zk_control_name(fs, ino - ZK_INO_VIRTUAL - 1, &same);
+	name = name_of(fs, ino);
 	if (name == NULL) {
 		zk_reply_rc(req, -ENOENT);
 		return;
@@ -129,7 +147,10 @@ zk_control_open(fuse_req_t req, uint64_t ino, struct fuse_file_info *fi)
 		zk_reply_rc(req, -ENOMEM);
 		return;
 	}
-	if (name != txn_name)
+	if (name == events_name)
+		rc = zk_events_open(fs, handle, req, ino >= ZK_INO_VIRTUAL,
+		    ino - ZK_INO_EVENTS);
+	else if (name != txn_name)
 		rc = take_text(fs, name, &handle->text, &handle->text_len);
 	if (rc < 0) {
 		zk_handle_drop(fs, handle);
@@ -151,6 +172,10 @@ zk_control_read(fuse_req_t req, size_t size, off_t off,
 	size_t start = (size_t)off;
 	char *copy;
 
+	if (handle->stream != NULL) {
+		zk_events_read(req, size, (uint64_t)off, fi);
+		return;
+	}
 	(void)pthread_mutex_lock(&fs->control_lock);
 	if (start > handle->text_len)
 		start = handle->text_len;
@@ -165,6 +190,24 @@ zk_control_read(fuse_req_t req, size_t size, off_t off,
 	else
 		(void)fuse_reply_buf(req, copy, size);
 	free(copy);
+}
+
+int
+zk_control_seek(struct zk_fs *fs, uint64_t ino, uint64_t off, int whence,
+    uint64_t *ret_off)
+{
+	if (name_of(fs, ino) != events_name)
+		return -EINVAL;
+	if (off >= ZK_EVENTS_SIZE)
+		return -ENXIO;
+	/* It has no holes that anybody should skip. */
+	if (whence == SEEK_DATA)
+		*ret_off = off;
+	else if (whence == SEEK_HOLE)
+		*ret_off = ZK_EVENTS_SIZE;
+	else
+		return -EINVAL;
+	return 0;
 }
 
 /* The handle is open until the reply. */

@@ -24,7 +24,7 @@ struct zk_fs;
 static inline bool
 zk_is_virtual(uint64_t ino)
 {
-	return ino >= ZK_INO_VIRTUAL;
+	return ino >= ZK_INO_EVENTS;
 }
 
 /* Whether the name in this directory may not be made, changed or removed. */
@@ -37,6 +37,10 @@ int zk_control_getattr(struct zk_fs *fs, uint64_t ino,
     struct zk_attr *ret_attr);
 /* The i-th name in it, or NULL, and its inode. */
 const char *zk_control_name(struct zk_fs *fs, uint64_t i, uint64_t *ret_ino);
+
+/* SEEK_DATA, SEEK_HOLE.  -EINVAL but for files that have a size. */
+int zk_control_seek(struct zk_fs *fs, uint64_t ino, uint64_t off, int whence,
+    uint64_t *ret_off);
 
 /* Handlers for inodes that are virtual. */
 void zk_control_open(fuse_req_t req, uint64_t ino, struct fuse_file_info *fi);

@@ -78,6 +78,7 @@ static const struct fuse_lowlevel_ops ops = {
     .flock = zk_op_flock,
     .fallocate = zk_op_fallocate,
     .lseek = zk_op_lseek,
+    .poll = zk_op_poll,
 };
 
 void
@@ -91,6 +92,7 @@ zk_fs_unref(struct zk_fs *fs)
 	zk_inodes_fini(&fs->inodes);
 	zk_calls_fini(&fs->calls);
 	zk_expects_fini(&fs->expects);
+	zk_events_fini(&fs->events);
 	(void)pthread_mutex_destroy(&fs->control_lock);
 	(void)pthread_mutex_destroy(&fs->receive);
 	(void)sem_destroy(&fs->ended);
@@ -128,6 +130,7 @@ make(const struct zk_fs_options *options, const struct zk_fs_port *port)
 	if (options->helper != NULL)
 		zk_replay_adopt(fs, options->helper);
 	zk_expects_init(&fs->expects);
+	zk_events_init(&fs->events);
 	return fs;
 }
 
@@ -184,6 +187,8 @@ zk_fs_open(const struct zk_fs_options *options, const struct zk_fs_port *port,
 		rc = zk_notifier_start(fs);
 	if (rc == 0)
 		rc = zk_replay_start(fs);
+	if (rc == 0)
+		rc = zk_events_start(fs);
 	if (rc < 0) {
 		zk_fs_close(fs);
 		return rc;
@@ -246,6 +251,7 @@ zk_fs_close(struct zk_fs *fs)
 		unmount(fs);
 	zk_notifier_stop(fs);
 	zk_replay_stop(fs);
+	zk_events_stop(fs);
 	zk_calls_stop(fs);
 	if (fs->session != NULL) {
 		fuse_session_unmount(fs->session);
@@ -329,6 +335,7 @@ zk_fs_changed(struct zk_fs *fs, const struct zk_change *change)
 		    change->kind == ZK_CHANGE_RENAME ? change->ino2
 		                                     : change->ino,
 		    change->known);
+	zk_events_wake(fs);
 }
 
 void

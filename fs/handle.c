@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/assert.h"
+#include "fs/events.h"
 #include "fs/impl.h"
 #include "fs/proc.h"
 
@@ -216,6 +217,7 @@ zk_handle_close(struct zk_fs *fs, struct zk_handle *handle)
 		free(release);
 	if (reap)
 		zk_calls_reap(fs, ino);
+	zk_events_close(fs, handle);
 	free(handle->text);
 	free(handle);
 }
@@ -235,6 +237,7 @@ zk_handle_drop(struct zk_fs *fs, struct zk_handle *handle)
 	if (reap)
 		zk_calls_reap(fs, handle->ino);
 	free(handle->release);
+	zk_events_close(fs, handle);
 	free(handle->text);
 	free(handle);
 }
@@ -247,6 +250,7 @@ zk_handles_fini(struct zk_fs *fs)
 	while (handle != NULL) {
 		struct zk_handle *next = LIST_NEXT(handle, link);
 		free(handle->release);
+		zk_events_close(fs, handle);
 		free(handle->text);
 		free(handle);
 		handle = next;

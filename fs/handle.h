@@ -46,6 +46,7 @@ struct zk_handle {
 	/* Virtual files: what was read at open, or the last result. */
 	char *text;
 	size_t text_len;
+	struct zk_stream *stream; /* .zkfs/events; NULL: another file */
 };
 
 struct zk_handle *zk_handle_of(const struct fuse_file_info *fi);

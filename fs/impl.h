@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "fs/call.h"
+#include "fs/events.h"
 #include "fs/expect.h"
 #include "fs/fs.h"
 #include "fs/fuse.h"
@@ -54,6 +55,7 @@ struct zk_fs {
 	struct zk_replay replay;
 	struct zk_calls calls;
 	struct zk_expects expects;
+	struct zk_events events;
 	pthread_mutex_t control_lock; /* protects the texts of handles */
 
 	_Atomic uint64_t handle_last;

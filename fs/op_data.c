@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -231,12 +232,30 @@ zk_op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence,
 	/* SEEK_SET, _CUR and _END are the kernel's. */
 	if (off < 0)
 		rc = -ENXIO;
-	else if (!zk_is_virtual(ino) &&
-	    (whence == SEEK_DATA || whence == SEEK_HOLE))
+	else if (zk_is_virtual(ino))
+		rc = zk_control_seek(fs, ino, (uint64_t)off, whence, &to);
+	else if (whence == SEEK_DATA || whence == SEEK_HOLE)
 		rc = fs->port.seek(fs->port.impl, ino, (uint64_t)off,
 		    whence == SEEK_HOLE, &to);
 	if (rc < 0)
 		zk_reply_rc_ino(req, rc);
 	else
 		(void)fuse_reply_lseek(req, (off_t)to);
+}
+
+/* What is in a file can be read; only the stream of events has to wait. */
+void
+zk_op_poll(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi,
+    struct fuse_pollhandle *ph)
+{
+	struct zk_handle *handle = zk_handle_of(fi);
+
+	(void)ino;
+	if (handle != NULL && handle->stream != NULL) {
+		zk_events_poll(req, handle, ph);
+		return;
+	}
+	if (ph != NULL)
+		fuse_pollhandle_destroy(ph);
+	(void)fuse_reply_poll(req, POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM);
 }

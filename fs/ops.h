@@ -53,6 +53,9 @@ void zk_op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off,
 void zk_op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence,
     struct fuse_file_info *fi);
 
+void zk_op_poll(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi,
+    struct fuse_pollhandle *ph);
+
 /* op_dir.c */
 void zk_op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
     struct fuse_file_info *fi);

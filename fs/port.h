@@ -7,6 +7,7 @@
 
 #include "base/command.h"
 #include "base/node.h"
+#include "base/past.h"
 
 /*
  * What fs/ needs from the rest of the daemon; daemon/port.c provides it, and
@@ -91,6 +92,16 @@ struct zk_fs_port {
 	/* The newest fence that this host's session holds on ino, or 0. */
 	int (*fence)(void *impl, uint64_t ino, uint64_t *ret_fence);
 	int (*statfs)(void *impl, struct zk_statfs *ret_statfs);
+
+	/*
+	 * What happened, from *at on and in order, until fn wants no more, or
+	 * a bounded part of it; moves *at on.  *ret_end: all was looked at
+	 * that this host has applied.  -ENODATA: some of it is forgotten.
+	 */
+	int (*history)(void *impl, struct zk_past_at *at, zk_past_fn fn,
+	    void *arg, bool *ret_end);
+	/* The newest entry that this host has applied. */
+	int (*revision)(void *impl, uint64_t *ret_rev);
 
 	/*
 	 * The text of the virtual file .zkfs/name, at most cap bytes.

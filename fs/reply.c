@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/err.h"
+#include "fs/control.h"
 #include "fs/impl.h"
 
 void
@@ -62,7 +63,7 @@ told(struct zk_fs *fs, const struct zk_attr *attr, bool changed)
 	struct zk_inode *inode;
 	double timeout = changed ? 0 : ZK_CACHE_S;
 
-	if (attr->ino >= ZK_INO_VIRTUAL)
+	if (zk_is_virtual(attr->ino))
 		return 0;
 	(void)pthread_mutex_lock(&fs->inodes.lock);
 	inode = zk_inodes_find(&fs->inodes, attr->ino);
@@ -86,7 +87,7 @@ zk_entry_of(struct zk_fs *fs, const struct zk_attr *attr, bool changed)
 	struct fuse_entry_param entry = {
 	    .ino = attr->ino,
 	    .attr_timeout = told(fs, attr, changed),
-	    .entry_timeout = attr->ino >= ZK_INO_VIRTUAL ? 0 : ZK_CACHE_S,
+	    .entry_timeout = zk_is_virtual(attr->ino) ? 0 : ZK_CACHE_S,
 	};
 
 	zk_stat_of(attr, &entry.attr);

@@ -334,7 +334,7 @@ forget(struct zk_tx *tx, uint64_t *begin)
 int
 zk_history_trim(struct zk_tx *tx, const struct zk_history_limits *limits)
 {
-	struct counts first, last;
+	struct counts first = {0}, last = {0};
 	uint64_t begin, oldest;
 	int rc;
 
@@ -367,7 +367,7 @@ decode_head(struct zk_dec *dec, struct zk_past *ret_past)
 
 /* The changes of one row; *more: fn wants more. */
 static int
-read_row(const struct zk_scan *scan, struct zk_history_at *at, zk_history_fn fn,
+read_row(const struct zk_scan *scan, struct zk_past_at *at, zk_past_fn fn,
     void *arg, bool *more)
 {
 	struct zk_past past = {.rev = zk_get_be64(scan->at.bytes + 1)};
@@ -381,7 +381,7 @@ read_row(const struct zk_scan *scan, struct zk_history_at *at, zk_history_fn fn,
 			return -ZK_ECORRUPT;
 		if (past.rev == at->rev && past.sub < at->sub)
 			continue;
-		*at = (struct zk_history_at){past.rev, past.sub};
+		*at = (struct zk_past_at){past.rev, past.sub};
 		*more = fn == NULL || fn(arg, &past);
 		if (!*more)
 			return 0;
@@ -391,8 +391,8 @@ read_row(const struct zk_scan *scan, struct zk_history_at *at, zk_history_fn fn,
 }
 
 int
-zk_history_read(struct zk_tx *tx, struct zk_history_at *at, zk_history_fn fn,
-    void *arg)
+zk_history_read(struct zk_tx *tx, struct zk_past_at *at, uint32_t max,
+    zk_past_fn fn, void *arg)
 {
 	const struct zk_key from = history_key(at->rev, 0);
 	const uint64_t end = tx->state.applied_index + 1;
@@ -415,19 +415,19 @@ zk_history_read(struct zk_tx *tx, struct zk_history_at *at, zk_history_fn fn,
 			rc = -ZK_ECORRUPT;
 		else
 			rc = read_row(&scan, at, fn, arg, &more);
-		if (rc < 0)
+		if (rc < 0 || max-- == 0)
 			break;
 	}
 	zk_scan_end(&scan);
 	if (rc == -ENOENT)
-		*at = (struct zk_history_at){end, 0};
+		*at = (struct zk_past_at){end, 0};
 	return rc == -ENOENT ? 0 : rc;
 }
 
 int
 zk_history_check(const struct zk_scan *scan, uint64_t applied_index)
 {
-	struct zk_history_at at = {0, 0};
+	struct zk_past_at at = {0, 0};
 	bool more;
 
 	if (scan->at.len != KEY_BYTES ||

@@ -50,22 +50,14 @@ int zk_history_trim(struct zk_tx *tx, const struct zk_history_limits *limits);
 /* What happened up to and with rev is not known here. */
 int zk_history_restart(struct zk_tx *tx, uint64_t rev);
 
-/* Which change is wanted next. */
-struct zk_history_at {
-	uint64_t rev;
-	uint32_t sub;
-};
-
-/* false: this one again, another time. */
-typedef bool (*zk_history_fn)(void *arg, const struct zk_past *past);
-
 /*
- * Changes from *at on, in order, until there are no more or fn wants no more;
- * moves *at on, behind the newest entry at the end.  In a read transaction.
+ * Changes from *at on, in order, until there are no more or fn wants no more,
+ * but of no more than max rows; moves *at on, behind the newest entry at the
+ * end.  In a read transaction.
  * -ENODATA: there were changes at *at or later that are forgotten.
  */
-int zk_history_read(struct zk_tx *tx, struct zk_history_at *at,
-    zk_history_fn fn, void *arg);
+int zk_history_read(struct zk_tx *tx, struct zk_past_at *at, uint32_t max,
+    zk_past_fn fn, void *arg);
 
 /* For verify: whether the row makes sense.  0 or -ZK_ECORRUPT. */
 int zk_history_check(const struct zk_scan *scan, uint64_t applied_index);

@@ -39,11 +39,11 @@ note(void *arg, const struct zk_past *past)
 static int
 read_from(uint64_t rev, size_t at_most)
 {
-	struct zk_history_at at = {rev, 0};
+	struct zk_past_at at = {rev, 0};
 
 	text[0] = '\0';
 	limit = at_most;
-	return zk_history_read(rig.tx, &at, note, NULL);
+	return zk_history_read(rig.tx, &at, UINT32_MAX, note, NULL);
 }
 
 static void
@@ -143,7 +143,7 @@ RIG_TEST(history, who_may_not_list_a_directory_learns_no_names)
 static bool
 count_one(void *arg, const struct zk_past *past)
 {
-	struct zk_history_at *last = arg;
+	struct zk_past_at *last = arg;
 
 	/* In order, and none is left out within an entry. */
 	if (past->rev == last->rev)
@@ -152,14 +152,14 @@ count_one(void *arg, const struct zk_past *past)
 		cr_expect(past->rev > last->rev);
 	if (past->rev != last->rev)
 		cr_expect_eq(past->sub, 0);
-	*last = (struct zk_history_at){past->rev, past->sub};
+	*last = (struct zk_past_at){past->rev, past->sub};
 	return limit-- > 1;
 }
 
 /* More changes by one entry than a row holds; read a few at a time. */
 RIG_TEST(history, a_large_entry_is_read_in_pieces)
 {
-	struct zk_history_at at = {1, 0}, last = {0, 0};
+	struct zk_past_at at = {1, 0}, last = {0, 0};
 	struct zk_command cmd = {
 	    .op = ZK_OP_CREATE,
 	    .flags = ZK_F_EPHEMERAL,
@@ -184,16 +184,18 @@ RIG_TEST(history, a_large_entry_is_read_in_pieces)
 	             }),
 	    0);
 	while (at.rev <= rig.tx->state.applied_index) {
-		const struct zk_history_at before = at;
+		const struct zk_past_at before = at;
 
 		limit = 100;
-		cr_assert_eq(zk_history_read(rig.tx, &at, count_one, &last), 0);
+		cr_assert_eq(
+		    zk_history_read(rig.tx, &at, UINT32_MAX, count_one, &last),
+		    0);
 		cr_assert(at.rev > before.rev || at.sub > before.sub);
 		count += 100 - limit;
 		/* The one that was refused comes again. */
 		if (at.rev <= rig.tx->state.applied_index) {
 			count--;
-			last = (struct zk_history_at){at.rev,
+			last = (struct zk_past_at){at.rev,
 			    at.sub == 0 ? 0 : at.sub - 1};
 			if (at.sub == 0)
 				last.rev--;
@@ -211,7 +213,7 @@ RIG_TEST(history, what_is_forgotten_is_told)
 	const struct zk_history_limits all = {1u << 20, 1u << 30},
 	                               few = {1000, 1u << 30},
 	                               small = {1u << 20, 20000};
-	struct zk_history_at at = {1, 0};
+	struct zk_past_at at = {1, 0};
 	uint64_t f;
 
 	cr_assert_eq(make(ROOT, "f", FILE_MODE), 0);
@@ -231,11 +233,12 @@ RIG_TEST(history, what_is_forgotten_is_told)
 		cr_assert_eq(zk_history_trim(rig.tx, &small), 0);
 	cr_expect_eq(read_from(2 + 256, SIZE_MAX), -ENODATA);
 	at.rev = rig.tx->state.applied_index + 1;
-	cr_expect_eq(zk_history_read(rig.tx, &at, note, NULL), 0);
+	cr_expect_eq(zk_history_read(rig.tx, &at, UINT32_MAX, note, NULL), 0);
 	cr_assert_eq(zk_history_restart(rig.tx, at.rev - 1), 0);
-	cr_expect_eq(zk_history_read(rig.tx, &at, note, NULL), 0);
+	cr_expect_eq(zk_history_read(rig.tx, &at, UINT32_MAX, note, NULL), 0);
 	at.rev--;
-	cr_expect_eq(zk_history_read(rig.tx, &at, note, NULL), -ENODATA);
+	cr_expect_eq(zk_history_read(rig.tx, &at, UINT32_MAX, note, NULL),
+	    -ENODATA);
 }
 
 RIG_TEST(history, a_path_that_is_too_long_is_roots_to_see)
