@@ -10,11 +10,11 @@
 
 #include "ctl/ctl.h"
 #include "ctl/say.h"
+#include "ctl/table.h"
 #include "ctl/text.h"
 #include "ctl/where.h"
 
 #define FILE_BYTES_MAX ((size_t)16 * 1024 * 1024)
-#define COLUMNS_MAX    8
 
 /* Of a member: name, address and role, even where they look like numbers. */
 #define TEXT_COLUMNS 3
@@ -99,73 +99,6 @@ print_status(char *text)
 	}
 }
 
-static size_t
-split(char *line, char *words[COLUMNS_MAX])
-{
-	char *save = NULL, *word;
-	size_t count = 0;
-
-	for (word = strtok_r(line, " \t", &save);
-	     word != NULL && count < COLUMNS_MAX;
-	     word = strtok_r(NULL, " \t", &save))
-		words[count++] = word;
-	return count;
-}
-
-/* Two passes over a copy each: first how wide the columns are. */
-static void
-print_table(const char *text, bool print, size_t widths[COLUMNS_MAX])
-{
-	char *copy, *save = NULL, *line, *words[COLUMNS_MAX];
-	size_t count;
-
-	copy = strdup(text);
-	if (copy == NULL)
-		return;
-	for (line = strtok_r(copy, "\n", &save); line != NULL;
-	     line = strtok_r(NULL, "\n", &save)) {
-		count = split(line, words);
-		for (size_t i = 0; i < count; i++) {
-			const size_t width = strlen(words[i]);
-
-			if (width > widths[i])
-				widths[i] = width;
-			if (print)
-				(void)printf("%-*s%s",
-				    i + 1 < count ? (int)widths[i] : 0,
-				    words[i], i + 1 < count ? "  " : "\n");
-		}
-	}
-	free(copy);
-}
-
-/* The header's words, in lower case, are the keys. */
-static void
-json_members(char *text)
-{
-	char *save = NULL, *line, *keys[COLUMNS_MAX], *words[COLUMNS_MAX];
-	size_t key_count = 0, count, row = 0;
-
-	line = strtok_r(text, "\n", &save);
-	if (line != NULL) {
-		for (char *c = line; *c != '\0'; c++)
-			*c = (char)(*c >= 'A' && *c <= 'Z' ? *c + 32 : *c);
-		key_count = split(line, keys);
-	}
-	while ((line = strtok_r(NULL, "\n", &save)) != NULL) {
-		count = split(line, words);
-		(void)fputs(row++ == 0 ? "{" : ",{", stdout);
-		for (size_t i = 0; i < count && i < key_count; i++) {
-			(void)printf("%s\"%s\":", i == 0 ? "" : ",", keys[i]);
-			if (i < TEXT_COLUMNS)
-				zk_ctl_json_string(stdout, words[i]);
-			else
-				zk_ctl_json_value(stdout, words[i]);
-		}
-		(void)fputc('}', stdout);
-	}
-}
-
 /* The daemon's object, with the mount before and the members after it. */
 static void
 print_json(const struct zk_ctl_mount *mount, struct sheets *sheets)
@@ -174,20 +107,17 @@ print_json(const struct zk_ctl_mount *mount, struct sheets *sheets)
 	(void)fputs("{\"mount\":", stdout);
 	zk_ctl_json_string(stdout, mount->dir);
 	(void)printf(",%s,\"members\":[", sheets->json + 1);
-	json_members(sheets->members);
+	zk_ctl_table_json(sheets->members, TEXT_COLUMNS);
 	(void)fputs("]}\n", stdout);
 }
 
 static void
 print_text(const struct zk_ctl_mount *mount, struct sheets *sheets)
 {
-	size_t widths[COLUMNS_MAX] = {0};
-
 	(void)printf("%-10s %s\n", "mount", mount->dir);
 	print_status(sheets->status);
 	(void)fputc('\n', stdout);
-	print_table(sheets->members, false, widths);
-	print_table(sheets->members, true, widths);
+	zk_ctl_table_print(sheets->members);
 }
 
 static int

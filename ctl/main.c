@@ -12,6 +12,7 @@
 
 const struct zk_ctl_command *const zk_ctl_commands[] = {
     &zk_ctl_status,
+    &zk_ctl_member,
     &zk_ctl_get,
     &zk_ctl_set,
     &zk_ctl_create,

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,148 +46,95 @@ net_bad_frame(void *arg, uint64_t peer)
 	zk_transport_disconnect(c->transport, peer);
 }
 
-/* --- formation ------------------------------------------------------------ */
+/* --- the directory -------------------------------------------------------- */
 
-/* Under the lock: what was recorded is in force. */
-static void
-set_formed(struct zk_cluster *c, const struct zk_directory *directory)
+/*
+ * SOURCE tells where the members are, the directory who they are; with its
+ * help those are found, too, that came while we were away.  Who is connected
+ * stays so until it has heard that it is a member no more.
+ */
+static size_t
+list_peers(const struct zk_cluster *c, struct zk_transport_peer *peers)
 {
-	c->directory = *directory;
-	memcpy(c->ensemble, zk_store_ident(c->store)->ensemble,
-	    sizeof(c->ensemble));
-	c->founders = (struct zk_conf){.count = (uint32_t)directory->count};
-	for (size_t i = 0; i < directory->count; i++) {
-		c->founders.ids[i] = directory->members[i].node;
-		c->founders.voter_bits |= 1u << i;
-	}
-	c->formed = true;
-}
+	const struct zk_directory *who = &c->directory;
+	size_t count = 0;
 
-/* Before anything is done as a member: it cannot be forgotten any more. */
-static int
-record(struct zk_cluster *c, const uint8_t ensemble[ZK_ENSEMBLE_BYTES],
-    const struct zk_directory *directory)
-{
-	struct zk_tx *tx;
-	int rc;
-
-	rc = zk_store_begin(c->store, &tx);
-	if (rc < 0)
-		return rc;
-	rc = zk_store_join(tx, ensemble);
-	if (rc == 0)
-		rc = zk_directory_store(tx, directory);
-	if (rc < 0) {
-		zk_store_abort(tx);
-		return rc;
-	}
-	return zk_store_commit(tx);
-}
-
-static int
-form(struct zk_cluster *c, const uint8_t ensemble[ZK_ENSEMBLE_BYTES],
-    const struct zk_directory *directory, struct zk_fault *ret_fault)
-{
-	const int rc = record(c, ensemble, directory);
-
-	if (rc < 0)
-		return zk_fault_set(ret_fault, rc, ZK_EXIT_MOUNT, "data=%s: %s",
-		    c->data, zk_err_text(rc));
-	set_formed(c, directory);
-	zk_transport_set_ensemble(c->transport, ensemble);
-	zk_log_info("FORMED member=%s members=%zu", c->name, directory->count);
-	zk_cluster_greet_all(c);
-	return 1;
-}
-
-static bool
-same_names(const struct zk_directory *a, const struct zk_directory *b)
-{
-	for (size_t i = 0; i < a->count; i++)
-		if (zk_directory_find(b, a->members[i].name) < 0)
-			return false;
-	return a->count == b->count;
-}
-
-/* Under the lock: what somebody told us. */
-static int
-judge_found(struct zk_cluster *c, struct zk_fault *ret_fault)
-{
-	const struct zk_directory *found = &c->found_directory;
-	const int self = zk_directory_find(found, c->name);
-
-	if (!same_names(found, &c->source))
-		return zk_fault_set(ret_fault, -EINVAL, ZK_EXIT_MOUNT,
-		    "SOURCE: lists other members than those of the ensemble: "
-		    "it must be the same on every host");
-	/* The teller looked at both; so it is not for us. */
-	if (found->members[self].node != zk_store_ident(c->store)->node) {
-		c->found = false;
-		return 0;
-	}
-	return form(c, c->found_ensemble, found, ret_fault);
-}
-
-/* Whoever is first by name founds, whatever the order of SOURCE. */
-static bool
-is_founder(const struct zk_cluster *c)
-{
 	for (size_t i = 0; i < c->source.count; i++)
-		if (strcmp(c->source.members[i].name, c->name) < 0)
-			return false;
-	return true;
-}
+		peers[count++] = (struct zk_transport_peer){
+		    .name = c->source.members[i].name,
+		    .address = c->source.members[i].address,
+		};
+	for (size_t i = 0; c->formed && i < who->count; i++) {
+		const struct zk_directory_member *m = &who->members[i];
 
-/* Under the lock. */
-static const struct zk_cluster_session *
-session_of(const struct zk_cluster *c, const char *name)
-{
-	for (size_t i = 0; i < c->session_count; i++)
-		if (strcmp(c->sessions[i].name, name) == 0)
-			return &c->sessions[i];
-	return NULL;
-}
-
-/* Under the lock: found the ensemble when all are here, and fresh. */
-static int
-found(struct zk_cluster *c, struct zk_fault *ret_fault)
-{
-	const struct zk_ident *ident = zk_store_ident(c->store);
-	struct zk_directory directory = c->source;
-	uint8_t ensemble[ZK_ENSEMBLE_BYTES];
-
-	for (size_t i = 0; i < directory.count; i++) {
-		struct zk_directory_member *m = &directory.members[i];
-		const struct zk_cluster_session *session;
-
-		if (strcmp(m->name, c->name) == 0) {
-			m->node = ident->node;
-			continue;
-		}
-		session = session_of(c, m->name);
-		if (session == NULL || !session->fresh)
-			return 0;
-		m->node = session->node;
+		if (zk_directory_find(&c->source, m->name) < 0)
+			peers[count++] = (struct zk_transport_peer){
+			    .name = m->name,
+			    .address =
+			        m->address[0] != '\0' ? m->address : NULL,
+			};
 	}
-	/* The new ensemble's id is the one that our store drew at random. */
-	memcpy(ensemble, ident->ensemble, sizeof(ensemble));
-	return form(c, ensemble, &directory, ret_fault);
+	for (size_t i = 0; i < c->session_count; i++) {
+		const char *name = c->sessions[i].name;
+
+		if (zk_directory_find(&c->source, name) < 0 &&
+		    (!c->formed || zk_directory_find(who, name) < 0))
+			peers[count++] =
+			    (struct zk_transport_peer){.name = name};
+	}
+	return count;
 }
 
 int
-zk_cluster_poll(struct zk_cluster *c, struct zk_fault *ret_fault)
+zk_cluster_set_peers(struct zk_cluster *c)
 {
-	int rc = 0;
+	struct zk_transport_peer
+	    peers[2 * ZK_DIRECTORY_MAX + ZK_TRANSPORT_PEERS_MAX];
+	const size_t count = list_peers(c, peers);
 
+	return zk_transport_set_peers(c->transport, peers,
+	    count < ZK_TRANSPORT_PEERS_MAX ? count : ZK_TRANSPORT_PEERS_MAX);
+}
+
+void
+zk_cluster_adopt(struct zk_cluster *c, const struct zk_directory *directory)
+{
+	bool talked[ZK_TRANSPORT_PEERS_MAX];
+	int rc;
+
+	for (size_t i = 0; i < c->session_count; i++)
+		talked[i] = zk_cluster_may_talk(c, &c->sessions[i]);
+	c->directory = *directory;
+	rc = zk_cluster_set_peers(c);
+	if (rc < 0)
+		zk_log_warnx("PEERS reason=%s", zk_err_text(rc));
+	for (size_t i = 0; c->node != NULL && i < c->session_count; i++) {
+		const struct zk_cluster_session *session = &c->sessions[i];
+		const bool talks = zk_cluster_may_talk(c, session);
+
+		if (talks != talked[i])
+			zk_node_peer(c->node, session->node, talks);
+	}
+	zk_cluster_greet_all(c);
+}
+
+void
+zk_cluster_reload(struct zk_cluster *c)
+{
+	struct zk_directory directory;
+	int rc;
+
+	rc = zk_directory_load(c->store, &directory);
+	/* At the next change, then; and a damaged row stops the member. */
+	if (rc < 0) {
+		zk_log_warnx("MEMBERS reason=%s", zk_err_text(rc));
+		return;
+	}
 	(void)pthread_mutex_lock(&c->lock);
-	if (c->formed)
-		rc = 1;
-	else if (c->found)
-		rc = judge_found(c, ret_fault);
-	else if (!c->stranger && is_founder(c))
-		rc = found(c, ret_fault);
+	if (directory.index > c->directory.index)
+		zk_cluster_adopt(c, &directory);
+	zk_cluster_announce(c);
 	(void)pthread_mutex_unlock(&c->lock);
-	return rc;
 }
 
 void
@@ -197,99 +143,41 @@ zk_cluster_attach(struct zk_cluster *c, struct zk_node *node)
 	(void)pthread_mutex_lock(&c->lock);
 	c->node = node;
 	for (size_t i = 0; i < c->session_count; i++)
-		if (zk_cluster_is_member(c, &c->sessions[i]))
+		if (zk_cluster_may_talk(c, &c->sessions[i]))
 			zk_node_peer(node, c->sessions[i].node, true);
 	(void)pthread_mutex_unlock(&c->lock);
 }
 
-/* --- what is wrong -------------------------------------------------------- */
-
-struct line {
-	char *buf;
-	size_t len, cap;
-};
-
-__attribute__((format(printf, 2, 3))) static void
-add(struct line *line, const char *fmt, ...)
+bool
+zk_cluster_name(struct zk_cluster *c, uint64_t node, char *buf)
 {
-	const size_t room = line->cap - line->len;
-	va_list ap;
-	int n;
+	int i;
 
-	va_start(ap, fmt);
-	n = vsnprintf(line->buf + line->len, room, fmt, ap);
-	va_end(ap);
-	if (n > 0)
-		line->len += (size_t)n < room ? (size_t)n : room - 1;
-}
-
-/* Under the lock: the newest refusal of that name, or none. */
-static enum zk_refusal
-refusal_of(const struct zk_cluster *c, const char *name)
-{
-	enum zk_refusal reason = ZK_REFUSED_NOT;
-	uint64_t newest = 0;
-
-	for (size_t i = 0; i < ZK_REFUSALS_KEPT; i++) {
-		const struct zk_cluster_refusal *r = &c->refusals[i];
-
-		if (strcmp(r->name, name) == 0 && r->told_ms >= newest &&
-		    r->reason != ZK_REFUSED_NOT) {
-			newest = r->told_ms;
-			reason = r->reason;
-		}
-	}
-	return reason;
-}
-
-static void
-explain_member(const struct zk_cluster *c, struct line *line,
-    const struct zk_directory_member *m)
-{
-	const struct zk_cluster_session *session = session_of(c, m->name);
-	const enum zk_refusal reason = refusal_of(c, m->name);
-
-	if (strcmp(m->name, c->name) == 0)
-		return;
-	add(line, "%s%s (%s) ", line->len > 0 ? "; " : "", m->name, m->address);
-	if (session == NULL && reason != ZK_REFUSED_NOT)
-		add(line, "%s", zk_refusal_text(reason));
-	else if (session == NULL)
-		add(line, "is not reached");
-	else if (c->formed && !zk_cluster_is_member(c, session))
-		add(line, "has another data directory than the member");
-	else
-		add(line, "is there");
-}
-
-void
-zk_cluster_explain(struct zk_cluster *c, char *buf, size_t cap)
-{
-	struct line line = {.buf = buf, .cap = cap};
-
-	ZK_ASSERT(cap > 0);
-
-	buf[0] = '\0';
 	(void)pthread_mutex_lock(&c->lock);
-	if (c->stranger && c->stranger_node != 0)
-		add(&line,
-		    "%s is a member of this ensemble with another data "
-		    "directory (node %016" PRIx64 "); remove and add it",
-		    c->name, c->stranger_node);
-	else if (c->stranger)
-		add(&line, "%s is not a member of this ensemble", c->name);
-	for (size_t i = 0; !c->stranger && i < c->source.count; i++)
-		explain_member(c, &line, &c->source.members[i]);
+	i = zk_directory_find_node(&c->directory, node);
+	if (i >= 0)
+		memcpy(buf, c->directory.members[i].name, ZK_AUTH_NAME_MAX + 1);
 	(void)pthread_mutex_unlock(&c->lock);
+	return i >= 0;
 }
 
 /* --- life ----------------------------------------------------------------- */
+
+static void
+own_directory(const struct zk_cluster *c, struct zk_directory *ret_directory)
+{
+	*ret_directory = c->source;
+	ret_directory->members[0].node = c->self;
+}
 
 /* What the store knows of an ensemble, against what was asked for. */
 static int
 load(struct zk_cluster *c, struct zk_fault *ret_fault)
 {
 	const struct zk_ident *ident = zk_store_ident(c->store);
+	/* One that was alone without an address, and has one now. */
+	const bool is_self = c->source.count == 1 &&
+	    strcmp(c->source.members[0].name, c->name) == 0;
 	struct zk_store_usage usage = {0};
 	struct zk_directory directory;
 	int rc;
@@ -299,21 +187,40 @@ load(struct zk_cluster *c, struct zk_fault *ret_fault)
 		    "name=%s: the data directory %s belongs to member %s",
 		    c->name, c->data, ident->member);
 	rc = zk_directory_load(c->store, &directory);
-	if (rc == 0) {
-		set_formed(c, &directory);
+	if (rc == 0 &&
+	    (directory.count > 1 || is_self ||
+	        directory.members[0].address[0] != '\0')) {
+		zk_cluster_set_formed(c, &directory);
 		return 0;
 	}
-	if (rc == -ENOENT)
+	if (rc == -ENOENT || rc == 0)
 		rc = zk_store_usage(c->store, &usage);
 	if (rc < 0)
 		return zk_fault_set(ret_fault, rc, ZK_EXIT_MOUNT, "data=%s: %s",
 		    c->data, zk_err_text(rc));
-	if (usage.applied_index > 0)
+	if (usage.applied_index == 0)
+		return 0;
+	if (!is_self)
 		return zk_fault_set(ret_fault, -EINVAL, ZK_EXIT_MOUNT,
 		    "data=%s: belongs to an ensemble of one member, and SOURCE "
-		    "lists %zu",
-		    c->data, c->source.count);
+		    "lists others: start it with itself alone in SOURCE, and "
+		    "let the others join it",
+		    c->data);
+	own_directory(c, &directory);
+	zk_cluster_set_formed(c, &directory);
 	return 0;
+}
+
+/* SOURCE may be out of date: that is told, and done without. */
+static void
+compare_source(const struct zk_cluster *c)
+{
+	for (size_t i = 0; c->formed && i < c->source.count; i++)
+		if (zk_directory_find(&c->directory,
+		        c->source.members[i].name) < 0)
+			zk_log_warnx("SOURCE member=%s reason=not a member of "
+			             "this ensemble",
+			    c->source.members[i].name);
 }
 
 /* The transport orders the starts of a member by this. */
@@ -348,6 +255,7 @@ open_transport(struct zk_cluster *c, const struct zk_cluster_options *o,
 	    .incarnation = ident->boots,
 	    .version = ZK_CLUSTER_VERSION,
 	    .listen = o->listen,
+	    .dial_all = o->listen != NULL && o->address[0] == '\0',
 	    .key = o->key != NULL ? o->key->bytes : NULL,
 	    .key_len = o->key != NULL ? o->key->len : 0,
 	    .insecure = o->key == NULL,
@@ -371,30 +279,12 @@ open_transport(struct zk_cluster *c, const struct zk_cluster_options *o,
 	return 0;
 }
 
-/* SOURCE tells where the members are now, the directory who they are. */
 static int
 set_peers(struct zk_cluster *c, struct zk_fault *ret_fault)
 {
-	const struct zk_directory *who = c->formed ? &c->directory : &c->source;
-	struct zk_transport_peer peers[ZK_DIRECTORY_MAX];
-	int rc;
+	const int rc = zk_cluster_set_peers(c);
 
-	for (size_t i = 0; i < who->count; i++) {
-		const struct zk_directory_member *m = &who->members[i];
-		const int at = zk_directory_find(&c->source, m->name);
-
-		peers[i] = (struct zk_transport_peer){
-		    .name = m->name,
-		    .address =
-		        at >= 0 ? c->source.members[at].address : m->address,
-		};
-	}
-	for (size_t i = 0; c->formed && i < c->source.count; i++)
-		if (zk_directory_find(who, c->source.members[i].name) < 0)
-			zk_log_warnx("SOURCE member=%s reason=not a member of "
-			             "this ensemble",
-			    c->source.members[i].name);
-	rc = zk_transport_set_peers(c->transport, peers, who->count);
+	compare_source(c);
 	if (rc < 0)
 		return zk_fault_set(ret_fault, rc, ZK_EXIT_USAGE,
 		    "SOURCE: a name or an address cannot be used: %s",
@@ -420,16 +310,19 @@ zk_cluster_open(const struct zk_cluster_options *options,
 	struct zk_cluster *c = calloc(1, sizeof(*c));
 	int rc;
 
-	ZK_ASSERT(zk_directory_find(options->source, options->name) >= 0);
+	ZK_ASSERT(options->source->count <= ZK_DIRECTORY_MAX);
 
 	if (c == NULL)
 		return zk_fault_set(ret_fault, -ENOMEM, ZK_EXIT_SYSTEM, "%s",
 		    zk_err_text(-ENOMEM));
 	c->store = options->store;
+	c->self = zk_store_ident(options->store)->node;
 	c->wake = options->wake;
+	c->removed = options->removed;
 	c->arg = options->arg;
 	c->source = *options->source;
 	(void)snprintf(c->name, sizeof(c->name), "%s", options->name);
+	(void)snprintf(c->address, sizeof(c->address), "%s", options->address);
 	(void)snprintf(c->data, sizeof(c->data), "%s", options->data);
 	c->network = (struct zk_node_network){
 	    .arg = c,
@@ -478,10 +371,10 @@ zk_cluster_founders(const struct zk_cluster *c)
 	return &c->founders;
 }
 
-const struct zk_directory *
-zk_cluster_directory(const struct zk_cluster *c)
+const struct zk_roster *
+zk_cluster_roster(const struct zk_cluster *c)
 {
-	return &c->directory;
+	return c->has_roster ? &c->roster : NULL;
 }
 
 const struct zk_node_network *

@@ -14,8 +14,8 @@
 /* The same refusal of the same name is told again after this. */
 #define REFUSAL_AGAIN_MS 60000u
 
-static uint64_t
-now_ms(void)
+uint64_t
+zk_cluster_now_ms(void)
 {
 	struct timespec ts;
 
@@ -23,18 +23,25 @@ now_ms(void)
 	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
+/*
+ * One of this ensemble, and not one that is there in the place of another.
+ * Who was fresh when it came must be in the directory.
+ */
 bool
-zk_cluster_is_member(const struct zk_cluster *c,
+zk_cluster_may_talk(const struct zk_cluster *c,
     const struct zk_cluster_session *session)
 {
 	const int i = zk_directory_find(&c->directory, session->name);
 
-	return c->formed && i >= 0 &&
-	    c->directory.members[i].node == session->node;
+	if (!c->formed)
+		return false;
+	if (i >= 0 && c->directory.members[i].node != 0)
+		return c->directory.members[i].node == session->node;
+	return !session->fresh;
 }
 
-static struct zk_cluster_session *
-find_session(struct zk_cluster *c, uint64_t node)
+struct zk_cluster_session *
+zk_cluster_session(struct zk_cluster *c, uint64_t node)
 {
 	for (size_t i = 0; i < c->session_count; i++)
 		if (c->sessions[i].node == node)
@@ -42,71 +49,23 @@ find_session(struct zk_cluster *c, uint64_t node)
 	return NULL;
 }
 
-/* --- what members say ----------------------------------------------------- */
-
+/* A connection came up, or we know more: what is to be said on it. */
 static void
-say(struct zk_cluster *c, uint64_t to, const struct zk_enc *enc)
-{
-	const struct iovec iov = {enc->buf, enc->len};
-	int rc;
-
-	ZK_ASSERT(!enc->failed);
-	rc = zk_transport_send(c->transport, to, ZK_LANE_FAST, ZK_GROUP_CONTROL,
-	    &iov, 1);
-	/* What is not heard now is said at the next connection: make one. */
-	if (rc < 0 && rc != -ENOTCONN)
-		zk_transport_disconnect(c->transport, to);
-}
-
-static void
-say_found(struct zk_cluster *c, uint64_t to)
-{
-	uint8_t directory[ZK_DIRECTORY_BYTES_MAX];
-	uint8_t bytes[ZK_CONTROL_BYTES_MAX];
-	struct zk_enc enc;
-
-	zk_enc_init(&enc, bytes, sizeof(bytes));
-	zk_enc_u8(&enc, ZK_CONTROL_FOUND);
-	zk_enc_raw(&enc, c->ensemble, sizeof(c->ensemble));
-	zk_enc_raw(&enc, directory,
-	    zk_directory_encode(&c->directory, directory));
-	say(c, to, &enc);
-}
-
-static void
-say_stranger(struct zk_cluster *c, const struct zk_cluster_session *session)
+greet(struct zk_cluster *c, struct zk_cluster_session *session)
 {
 	const int i = zk_directory_find(&c->directory, session->name);
-	const uint64_t node = i >= 0 ? c->directory.members[i].node : 0;
-	uint8_t bytes[16];
-	struct zk_enc enc;
 
-	if (node != 0)
-		zk_log_warnx("STRANGER member=%s node=%016" PRIx64
-		             " expected=%016" PRIx64
-		             " reason=it has another data directory: remove "
-		             "and add it",
-		    session->name, session->node, node);
-	else
-		zk_log_warnx("STRANGER member=%s node=%016" PRIx64
-		             " reason=not a member of this ensemble",
-		    session->name, session->node);
-	zk_enc_init(&enc, bytes, sizeof(bytes));
-	zk_enc_u8(&enc, ZK_CONTROL_STRANGER);
-	zk_enc_u64(&enc, node);
-	say(c, session->node, &enc);
-}
-
-/* A connection came up, or we got a directory: what is to be said on it. */
-static void
-greet(struct zk_cluster *c, const struct zk_cluster_session *session)
-{
 	if (!c->formed)
 		return;
-	if (!zk_cluster_is_member(c, session))
-		say_stranger(c, session);
-	else if (session->fresh)
-		say_found(c, session->node);
+	if (zk_cluster_is_known(&c->directory, session->name, session->node)) {
+		session->member = true;
+		zk_cluster_say_found(c, session->node);
+	} else if (i >= 0 && c->directory.members[i].node == 0) {
+		zk_cluster_let_in(c, session, "", 0);
+	} else if (!session->fresh || session->member || i >= 0) {
+		/* Who is fresh asks by itself, and gets an answer then. */
+		zk_cluster_say_stranger(c, session);
+	}
 }
 
 void
@@ -116,80 +75,21 @@ zk_cluster_greet_all(struct zk_cluster *c)
 		greet(c, &c->sessions[i]);
 }
 
-static int
-hear_found(struct zk_cluster *c, const struct zk_cluster_session *session,
-    struct zk_dec *dec)
-{
-	const void *ensemble = zk_dec_raw(dec, ZK_ENSEMBLE_BYTES);
-	struct zk_directory directory;
-
-	if (ensemble == NULL)
-		return -EPROTO;
-	if (zk_directory_decode(dec->buf + dec->pos, dec->len - dec->pos,
-	        &directory) < 0)
-		return -EPROTO;
-	/* Only those who are to be members found. */
-	if (c->formed || c->found ||
-	    zk_directory_find(&c->source, session->name) < 0)
-		return 0;
-	memcpy(c->found_ensemble, ensemble, sizeof(c->found_ensemble));
-	c->found_directory = directory;
-	c->found = true;
-	return 0;
-}
-
-static int
-hear_stranger(struct zk_cluster *c, const struct zk_cluster_session *session,
-    struct zk_dec *dec)
-{
-	const uint64_t node = zk_dec_u64(dec);
-
-	if (!zk_dec_done(dec))
-		return -EPROTO;
-	if (zk_directory_find(c->formed ? &c->directory : &c->source,
-	        session->name) < 0)
-		return 0;
-	if (!c->stranger)
-		zk_log_warnx("REFUSED by=%s reason=%s is not a member of that "
-		             "ensemble with the data directory %s",
-		    session->name, c->name, c->data);
-	c->stranger = true;
-	c->stranger_node = node;
-	return 0;
-}
-
-static int
-hear(struct zk_cluster *c, const struct zk_cluster_session *session,
-    const struct zk_transport_frame *frame)
-{
-	struct zk_dec dec;
-
-	zk_dec_init(&dec, frame->bytes, frame->len);
-	switch (zk_dec_u8(&dec)) {
-	case ZK_CONTROL_FOUND:
-		return hear_found(c, session, &dec);
-	case ZK_CONTROL_STRANGER:
-		return hear_stranger(c, session, &dec);
-	default:
-		return -EPROTO;
-	}
-}
-
 /* --- what the transport tells --------------------------------------------- */
 
 static bool
 on_received(void *arg, const struct zk_transport_frame *frame)
 {
-	const struct zk_cluster_session *session;
+	struct zk_cluster_session *session;
 	struct zk_cluster *c = arg;
 	struct zk_node *node = NULL;
 	int rc = 0;
 
 	(void)pthread_mutex_lock(&c->lock);
-	session = find_session(c, frame->peer);
+	session = zk_cluster_session(c, frame->peer);
 	if (session != NULL && frame->group == ZK_GROUP_CONTROL)
-		rc = hear(c, session, frame);
-	else if (session != NULL && zk_cluster_is_member(c, session))
+		rc = zk_cluster_hear(c, session, frame);
+	else if (session != NULL && zk_cluster_may_talk(c, session))
 		node = c->node;
 	(void)pthread_mutex_unlock(&c->lock);
 	if (frame->group == ZK_GROUP_CONTROL) {
@@ -224,8 +124,9 @@ on_peer_up(void *arg, const struct zk_transport_peer_info *info)
 		};
 		memcpy(session->name, info->identity.name,
 		    sizeof(session->name));
+		zk_cluster_say_hello(c, session->node);
 		greet(c, session);
-		if (zk_cluster_is_member(c, session))
+		if (zk_cluster_may_talk(c, session))
 			node = c->node;
 	}
 	(void)pthread_mutex_unlock(&c->lock);
@@ -242,13 +143,15 @@ on_peer_down(void *arg, uint64_t peer, const char *reason)
 	struct zk_node *node = NULL;
 
 	(void)pthread_mutex_lock(&c->lock);
-	session = find_session(c, peer);
+	session = zk_cluster_session(c, peer);
 	if (session != NULL) {
 		zk_log_info("DOWN member=%s node=%016" PRIx64 " reason=%s",
 		    session->name, peer, reason);
-		if (zk_cluster_is_member(c, session))
+		if (zk_cluster_may_talk(c, session))
 			node = c->node;
 		*session = c->sessions[--c->session_count];
+		/* A stranger's place is not kept. */
+		(void)zk_cluster_set_peers(c);
 	}
 	(void)pthread_mutex_unlock(&c->lock);
 	if (node != NULL)
@@ -263,7 +166,7 @@ static bool
 note_refusal(struct zk_cluster *c, const struct zk_transport_refusal *refusal)
 {
 	struct zk_cluster_refusal *oldest = &c->refusals[0];
-	const uint64_t now = now_ms();
+	const uint64_t now = zk_cluster_now_ms();
 
 	for (size_t i = 0; i < ZK_REFUSALS_KEPT; i++) {
 		struct zk_cluster_refusal *r = &c->refusals[i];
@@ -279,6 +182,7 @@ note_refusal(struct zk_cluster *c, const struct zk_transport_refusal *refusal)
 	    now - oldest->told_ms < REFUSAL_AGAIN_MS)
 		return false;
 	oldest->reason = refusal->reason;
+	oldest->by_peer = refusal->by_peer;
 	oldest->told_ms = now;
 	(void)snprintf(oldest->name, sizeof(oldest->name), "%s", refusal->name);
 	return true;

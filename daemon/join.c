@@ -47,6 +47,16 @@ on_wake(void *arg)
 	zk_join_wake(arg);
 }
 
+static void
+on_removed(void *arg)
+{
+	const struct zk_join *join = arg;
+
+	zk_join_wake(arg);
+	if (join->removed != NULL)
+		join->removed(join->arg);
+}
+
 void
 zk_join_cancel(struct zk_join *join)
 {
@@ -94,25 +104,53 @@ source_of(const struct zk_options *options, struct zk_directory *ret_source)
 	}
 }
 
-/* Without SOURCE the store says who the members are, and we among them. */
+/* Without SOURCE the store says who the members are. */
+static void
+source_of_store(const struct zk_directory *stored,
+    struct zk_directory *ret_source)
+{
+	ret_source->count = 0;
+	for (size_t i = 0; i < stored->count; i++) {
+		if (stored->members[i].address[0] == '\0')
+			continue;
+		ret_source->members[ret_source->count] = stored->members[i];
+		ret_source->members[ret_source->count++].node = 0;
+	}
+	ret_source->index = 0;
+}
+
+static const char *
+address_in(const struct zk_directory *directory, const char *name)
+{
+	const int i = zk_directory_find(directory, name);
+
+	return i >= 0 ? directory->members[i].address : "";
+}
+
+/*
+ * Where others find this member: where SOURCE says, or an operator has said,
+ * or else where it listens by its own wish.  It listens there, unless it
+ * wishes otherwise.
+ */
 static int
-source_of_store(struct zk_options *options, const struct zk_directory *stored,
-    const char *name, struct zk_directory *ret_source,
+own_address(struct zk_options *options, const struct zk_directory *source,
+    const struct zk_directory *stored, const char *name, char *buf, size_t cap,
     struct zk_fault *ret_fault)
 {
-	const int self = zk_directory_find(stored, name);
-	const char *reason;
+	const char *host = options->listen.host, *reason;
+	const bool wished = host[0] != '\0';
 
-	*ret_source = *stored;
-	for (size_t i = 0; i < ret_source->count; i++)
-		ret_source->members[i].node = 0;
-	if (self < 0 ||
-	    (options->listen.host[0] == '\0' &&
-	        zk_value_address(stored->members[self].address, 0,
-	            &options->listen, &reason) < 0))
+	(void)snprintf(buf, cap, "%s", address_in(source, name));
+	if (buf[0] == '\0' && wished && strcmp(host, "0.0.0.0") != 0 &&
+	    strcmp(host, "::") != 0)
+		format_address(&options->listen, buf, cap);
+	if (buf[0] == '\0')
+		(void)snprintf(buf, cap, "%s", address_in(stored, name));
+	if (buf[0] != '\0' && !wished &&
+	    zk_value_address(buf, 0, &options->listen, &reason) < 0)
 		return zk_fault_set(ret_fault, -ZK_ECORRUPT, ZK_EXIT_MOUNT,
-		    "data=%s: its list of members is without this one",
-		    options->data);
+		    "data=%s: the address of %s: %s", options->data, name,
+		    reason);
 	return zk_options_check_exposure(options, ret_fault);
 }
 
@@ -137,19 +175,29 @@ open_cluster(struct zk_join *join, const struct zk_options *options,
 	}
 	if (rc < 0)
 		return rc;
-	format_address(zk_options_listen(options), listen, sizeof(listen));
-	cluster.listen = listen;
-	cluster.listen_key =
-	    options->listen.host[0] != '\0' ? "listen" : "SOURCE: address";
+	if (options->listen.host[0] != '\0') {
+		format_address(&options->listen, listen, sizeof(listen));
+		cluster.listen = listen;
+	}
 	cluster.tls_cert = or_null(options->tls_cert);
 	cluster.tls_key = or_null(options->tls_key);
 	cluster.tls_ca = or_null(options->tls_ca);
 	cluster.data = options->data;
 	cluster.wake = on_wake;
+	cluster.removed = on_removed;
 	cluster.arg = join;
 	rc = zk_cluster_open(&cluster, &join->cluster, ret_fault);
 	explicit_bzero(&key, sizeof(key));
 	return rc;
+}
+
+/* One member that nobody can reach is all that there is. */
+static bool
+is_alone(const struct zk_options *options, const struct zk_directory *stored)
+{
+	return options->member_count == 0 &&
+	    (stored == NULL ||
+	        (stored->count == 1 && stored->members[0].address[0] == '\0'));
 }
 
 int
@@ -157,29 +205,33 @@ zk_join_open(struct zk_join *join, struct zk_options *options,
     struct zk_store *store, struct zk_fault *ret_fault)
 {
 	const char *member = zk_store_ident(store)->member;
-	struct zk_cluster_options cluster = {.store = store};
-	struct zk_directory source, stored;
+	const bool listens = options->listen.host[0] != '\0';
+	char address[ZK_TRANSPORT_ADDRESS_MAX + 1];
+	struct zk_cluster_options cluster = {
+	    .store = store,
+	    .listen_key = listens ? "listen" : "its address",
+	    .address = address,
+	};
+	struct zk_directory source, stored = {0};
 	int rc;
 
-	join->deadline_ms = now_ms() + ZK_LAUNCH_QUORUM_MS;
+	if (join->deadline_ms == 0)
+		join->deadline_ms = now_ms() + ZK_LAUNCH_QUORUM_MS;
 	rc = zk_directory_load(store, &stored);
-	if (rc == -ENOENT && options->member_count <= 1)
-		return 0;
 	if (rc < 0 && rc != -ENOENT)
 		return zk_fault_set(ret_fault, rc, ZK_EXIT_MOUNT, "data=%s: %s",
 		    options->data, zk_err_text(rc));
-	if (options->role == ZK_ROLE_VOTER) {
+	if (is_alone(options, rc == 0 ? &stored : NULL))
+		return 0;
+	if (options->member_count > 0)
 		source_of(options, &source);
-		rc = 0;
-	} else {
-		rc = source_of_store(options, &stored, member, &source,
-		    ret_fault);
-	}
-	if (rc < 0)
-		return rc;
+	else
+		source_of_store(&stored, &source);
 	cluster.source = &source;
 	cluster.name = options->name[0] != '\0' ? options->name : member;
-	return open_cluster(join, options, &cluster, ret_fault);
+	rc = own_address(options, &source, &stored, cluster.name, address,
+	    sizeof(address), ret_fault);
+	return rc < 0 ? rc : open_cluster(join, options, &cluster, ret_fault);
 }
 
 /* --- waiting -------------------------------------------------------------- */
@@ -199,13 +251,35 @@ wait_more(struct zk_join *join, struct zk_fault *ret_fault)
 		    "no quorum within %u s: %s", ZK_LAUNCH_QUORUM_MS / 1000,
 		    why);
 	}
-	if (poll(&pfd, 1, (int)left) > 0)
+	if (poll(&pfd, 1,
+	        left < ZK_CLUSTER_POLL_MS ? (int)left : ZK_CLUSTER_POLL_MS) > 0)
 		(void)!read(join->wake_fd, &count, sizeof(count));
 	return zk_join_check(join, ret_fault);
 }
 
+/*
+ * Who was let in may learn only then where it is to listen: then it begins
+ * anew, with what it has stored.
+ */
+static int
+listen_at_last(struct zk_join *join, struct zk_options *options,
+    struct zk_store *store, struct zk_fault *ret_fault)
+{
+	const char *name = zk_store_ident(store)->member;
+	struct zk_directory stored;
+
+	if (options->listen.host[0] != '\0' ||
+	    zk_directory_load(store, &stored) < 0 ||
+	    address_in(&stored, name)[0] == '\0')
+		return 0;
+	zk_cluster_close(join->cluster);
+	join->cluster = NULL;
+	return zk_join_open(join, options, store, ret_fault);
+}
+
 int
-zk_join_wait_formed(struct zk_join *join, struct zk_fault *ret_fault)
+zk_join_wait_formed(struct zk_join *join, struct zk_options *options,
+    struct zk_store *store, struct zk_fault *ret_fault)
 {
 	int rc;
 
@@ -214,7 +288,7 @@ zk_join_wait_formed(struct zk_join *join, struct zk_fault *ret_fault)
 		if (rc < 0)
 			return rc;
 	}
-	return rc < 0 ? rc : 0;
+	return rc < 0 ? rc : listen_at_last(join, options, store, ret_fault);
 }
 
 int
@@ -223,8 +297,11 @@ zk_join_wait_session(struct zk_join *join, const struct zk_node *node,
 {
 	int rc = 0;
 
-	while (rc == 0 && zk_node_session(node) == 0)
-		rc = wait_more(join, ret_fault);
+	while (rc == 0 && zk_node_session(node) == 0) {
+		rc = zk_cluster_poll(join->cluster, ret_fault);
+		if (rc >= 0)
+			rc = wait_more(join, ret_fault);
+	}
 	return rc;
 }
 

@@ -20,6 +20,9 @@
 struct zk_join {
 	struct zk_cluster *cluster; /* NULL: a group of one */
 	int wake_fd;
+	/* This host is a member no more.  Any thread; must not block. */
+	void (*removed)(void *arg);
+	void *arg;
 	atomic_bool cancelled;
 	int64_t deadline_ms;
 };
@@ -33,14 +36,15 @@ void zk_join_wake(struct zk_join *join);
 void zk_join_cancel(struct zk_join *join);
 
 /*
- * The cluster, when SOURCE lists several members or the store belongs to one
- * of several.  Reads the key.  May complete options->listen from the store.
+ * The cluster, when SOURCE lists members or the store knows of some.  Reads
+ * the key.  May complete options->listen.
  */
 int zk_join_open(struct zk_join *join, struct zk_options *options,
     struct zk_store *store, struct zk_fault *ret_fault);
 
 /* Until this member belongs to an ensemble; until the node has a session. */
-int zk_join_wait_formed(struct zk_join *join, struct zk_fault *ret_fault);
+int zk_join_wait_formed(struct zk_join *join, struct zk_options *options,
+    struct zk_store *store, struct zk_fault *ret_fault);
 int zk_join_wait_session(struct zk_join *join, const struct zk_node *node,
     struct zk_fault *ret_fault);
 

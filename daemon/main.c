@@ -40,7 +40,9 @@ static struct daemon {
 	struct zk_port port;
 	struct zk_fs_port fs_port;
 	struct zk_replay_helper helper;
-	struct zk_fs *_Atomic fs; /* NULL: not mounted */
+	struct zk_fs *_Atomic fs;          /* NULL: not mounted */
+	atomic_bool removed;               /* a member no more */
+	char name[ZK_MEMBER_NAME_MAX + 1]; /* for a new data directory */
 	char pid_path[PATH_MAX + 8];
 } the;
 
@@ -73,6 +75,33 @@ on_state(void *arg)
 {
 	(void)arg;
 	zk_join_wake(&the.join);
+	/* With a session it can be told where we are. */
+	if (the.join.cluster != NULL)
+		zk_cluster_reload(the.join.cluster);
+}
+
+static void
+on_members(void *arg)
+{
+	struct zk_fs *fs = the.fs;
+
+	(void)arg;
+	if (the.join.cluster != NULL)
+		zk_cluster_reload(the.join.cluster);
+	if (fs != NULL)
+		zk_fs_control_changed(fs, "members");
+}
+
+/* Told once; while the mount is being made, the main thread finds out. */
+static void
+on_removed(void *arg)
+{
+	struct zk_fs *fs = the.fs;
+
+	(void)arg;
+	atomic_store(&the.removed, true);
+	if (fs != NULL)
+		zk_fs_stop(fs);
 }
 
 static void
@@ -124,16 +153,42 @@ handle_signals(void)
 static int
 check_supported(struct zk_fault *ret_fault)
 {
-	if (the.options.role == ZK_ROLE_OBSERVER)
-		return zk_fault_set(ret_fault, -ENOTSUP, ZK_EXIT_USAGE,
-		    "name: is none of those in SOURCE, and observers are not "
-		    "supported by version %s",
-		    ZK_VERSION);
-	if (the.options.member_count > ZK_DIRECTORY_MAX)
+	if (the.options.member_count > ZK_ROSTER_VOTERS_MAX)
 		return zk_fault_set(ret_fault, -E2BIG, ZK_EXIT_USAGE,
 		    "SOURCE: lists %zu members, and at most %u can vote",
-		    the.options.member_count, ZK_DIRECTORY_MAX);
+		    the.options.member_count, ZK_ROSTER_VOTERS_MAX);
 	return zk_options_check_exposure(&the.options, ret_fault);
+}
+
+/*
+ * What a new member is called: an observer without a name by its host's and
+ * some digits.  The data directory remembers it.
+ */
+static int
+choose_name(struct zk_fault *ret_fault)
+{
+	char host[ZK_MEMBER_NAME_MAX - 8] = "";
+	uint32_t digits;
+	size_t len;
+
+	if (the.options.name[0] != '\0' ||
+	    the.options.role != ZK_ROLE_OBSERVER) {
+		(void)snprintf(the.name, sizeof(the.name), "%s",
+		    the.options.name[0] != '\0' ? the.options.name
+		                                : MEMBER_DEFAULT);
+		return 0;
+	}
+	if (getrandom(&digits, sizeof(digits), 0) != (ssize_t)sizeof(digits))
+		return zk_fault_set(ret_fault, -EIO, ZK_EXIT_SYSTEM,
+		    "no random numbers from the kernel");
+	(void)gethostname(host, sizeof(host) - 1);
+	len = strcspn(host, ".");
+	host[len] = '\0';
+	if (!zk_roster_name_is_good(host, len))
+		(void)snprintf(host, sizeof(host), "observer");
+	(void)snprintf(the.name, sizeof(the.name), "%s-%06u", host,
+	    digits % 1000000u);
+	return 0;
 }
 
 static int
@@ -141,11 +196,13 @@ open_store(struct zk_fault *ret_fault)
 {
 	const struct zk_store_options options = {
 	    .dir = the.options.data,
-	    .member =
-	        the.options.name[0] != '\0' ? the.options.name : MEMBER_DEFAULT,
+	    .member = the.name,
 	};
 	char *why = NULL;
-	int rc;
+	int rc = choose_name(ret_fault);
+
+	if (rc < 0)
+		return rc;
 
 	rc = zk_store_open(&options, &why, &the.store);
 	if (rc < 0)
@@ -153,6 +210,19 @@ open_store(struct zk_fault *ret_fault)
 		    why != NULL ? why : zk_err_text(rc));
 	free(why);
 	return rc;
+}
+
+/* Of a group of one: nobody dials it. */
+static const struct zk_roster *
+own_roster(void)
+{
+	static struct zk_roster roster = {.count = 1};
+	const struct zk_ident *ident = zk_store_ident(the.store);
+
+	roster.rows[0].node = ident->node;
+	(void)snprintf(roster.rows[0].name, sizeof(roster.rows[0].name), "%s",
+	    ident->member);
+	return &roster;
 }
 
 static int
@@ -163,6 +233,7 @@ open_node(struct zk_fault *ret_fault)
 	    .session_timeout_ms = the.options.session_timeout_ms,
 	    .state_changed = on_state,
 	    .news = on_news,
+	    .members_changed = on_members,
 	    .changed = on_changed,
 	    .fatal = on_fatal,
 	};
@@ -177,6 +248,9 @@ open_node(struct zk_fault *ret_fault)
 	if (cluster != NULL) {
 		options.founders = zk_cluster_founders(cluster);
 		options.network = zk_cluster_network(cluster);
+		options.roster = zk_cluster_roster(cluster);
+	} else {
+		options.roster = own_roster();
 	}
 	rc = zk_node_open(&options, &the.node);
 	if (rc < 0)
@@ -270,13 +344,18 @@ start(struct zk_fault *ret_fault)
 	write_pid();
 	rc = zk_join_open(&the.join, &the.options, the.store, ret_fault);
 	if (rc == 0 && the.join.cluster != NULL)
-		rc = zk_join_wait_formed(&the.join, ret_fault);
+		rc = zk_join_wait_formed(&the.join, &the.options, the.store,
+		    ret_fault);
 	if (rc == 0)
 		rc = open_node(ret_fault);
 	if (rc == 0)
 		rc = open_fs(ret_fault);
-	/* A signal that came when there was no mount yet. */
-	return rc == 0 ? zk_join_check(&the.join, ret_fault) : rc;
+	/* What came when there was no mount yet. */
+	if (rc == 0)
+		rc = zk_join_check(&the.join, ret_fault);
+	if (rc == 0 && atomic_load(&the.removed))
+		rc = zk_cluster_poll(the.join.cluster, ret_fault);
+	return rc < 0 ? rc : 0;
 }
 
 static void
@@ -315,6 +394,7 @@ serve(void)
 		rc = zk_join_init(&the.join, &fault);
 	if (rc < 0)
 		zk_launch_fail(&the.launch, &fault);
+	the.join.removed = on_removed;
 	handle_signals();
 	rc = start(&fault);
 	if (rc < 0) {
@@ -325,6 +405,12 @@ serve(void)
 		zk_log_use_syslog();
 	zk_launch_ready(&the.launch);
 	rc = zk_fs_run(the.fs);
+	if (atomic_load(&the.removed) &&
+	    zk_cluster_poll(the.join.cluster, &fault) < 0) {
+		zk_log_error("REMOVED reason=%s", fault.text);
+		stop();
+		return (int)fault.status;
+	}
 	stop();
 	if (rc < 0)
 		zk_log_error("END reason=%s", zk_err_text(rc));

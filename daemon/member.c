@@ -129,6 +129,7 @@ zk_member_receive(struct zk_member *m, uint64_t from, const void *bytes,
 void
 zk_member_peer(struct zk_member *m, uint64_t peer, bool up)
 {
+	zk_member_note_peer(m, peer, up);
 	if (!up) {
 		(void)zk_replica_peer_lost(m->replica, peer);
 		return;

@@ -79,6 +79,9 @@ struct zk_member {
 	uint64_t roster_again_ms; /* look at it again then; 0: no need */
 	uint64_t founding;        /* the term in which they were proposed */
 	uint64_t lead;            /* who is to lead instead; 0: nobody */
+	uint64_t leaver; /* a voter that is being let go, and since when */
+	uint64_t leaver_ms;
+	uint64_t lost[ZK_MEMBERS_MAX]; /* whose connections broke; 0: free */
 
 	struct zk_member_counts counts;
 	struct zk_bytes proposal[ZK_TURN_COMMANDS_MAX];
@@ -123,6 +126,7 @@ void zk_member_on_replaced(void *arg);
 int zk_member_roster_init(struct zk_member *m, const struct zk_roster *roster);
 void zk_member_on_members(void *arg, uint64_t lead);
 void zk_member_tick_roster(struct zk_member *m);
+void zk_member_note_peer(struct zk_member *m, uint64_t peer, bool up);
 /* Leader: a command that is to be proposed; 0, or why it must not be. */
 int zk_member_vet(struct zk_member *m, const struct zk_command *cmd);
 

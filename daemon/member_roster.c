@@ -58,9 +58,36 @@ propose(struct zk_member *m, const struct zk_command *cmd)
 	return zk_replica_propose(m->replica, &bytes, 1);
 }
 
-/* A majority of the voters but this one is there. */
+void
+zk_member_note_peer(struct zk_member *m, uint64_t peer, bool up)
+{
+	uint64_t *place = NULL;
+
+	for (size_t i = 0; i < ZK_MEMBERS_MAX; i++) {
+		if (m->lost[i] == peer)
+			m->lost[i] = 0;
+		if (m->lost[i] == 0)
+			place = &m->lost[i];
+	}
+	if (!up && place != NULL)
+		*place = peer;
+}
+
 static bool
-can_spare(const struct zk_member *m, uint64_t node)
+is_lost(const struct zk_member *m, uint64_t node)
+{
+	for (size_t i = 0; i < ZK_MEMBERS_MAX; i++)
+		if (m->lost[i] == node)
+			return true;
+	return false;
+}
+
+/*
+ * A majority of the voters but this one is there: was heard of within the
+ * last within_ms.
+ */
+static bool
+can_spare(const struct zk_member *m, uint64_t node, uint64_t within_ms)
 {
 	const struct zk_raft *raft = zk_member_raft(m);
 	const struct zk_conf *conf = zk_raft_conf(raft);
@@ -73,7 +100,9 @@ can_spare(const struct zk_member *m, uint64_t node)
 		    zk_raft_member_status(raft, i, &status) < 0)
 			continue;
 		voters++;
-		live += status.active;
+		live += status.active && !is_lost(m, conf->ids[i]) &&
+		    (conf->ids[i] == raft->self ||
+		        status.contact_ms <= within_ms);
 	}
 	return live > voters / 2;
 }
@@ -90,6 +119,17 @@ change(struct zk_member *m, enum zk_conf_op op, uint64_t node)
 	return rc;
 }
 
+/* Those that are to go on without it must have been heard of since. */
+static bool
+may_go(struct zk_member *m, uint64_t node)
+{
+	if (m->leaver != node) {
+		m->leaver = node;
+		m->leaver_ms = m->now.mono_ms;
+	}
+	return can_spare(m, node, m->now.mono_ms - m->leaver_ms);
+}
+
 static int
 let_go(struct zk_member *m, const struct zk_roster_row *row)
 {
@@ -104,7 +144,7 @@ let_go(struct zk_member *m, const struct zk_roster_row *row)
 
 	if (zk_raft_conf_slot(conf, row->node) < 0)
 		return propose(m, &cmd);
-	if (zk_raft_conf_is_voter(conf, row->node) && !can_spare(m, row->node))
+	if (zk_raft_conf_is_voter(conf, row->node) && !may_go(m, row->node))
 		return -EAGAIN;
 	/* A leader does not remove itself: the next one does. */
 	if (row->node == zk_member_raft(m)->self)
@@ -216,7 +256,7 @@ zk_member_tick_roster(struct zk_member *m)
 	if (!zk_member_leads(m)) {
 		/* Who leads next looks at all of it. */
 		m->roster_changed = true;
-		m->roster_again_ms = m->lead = 0;
+		m->roster_again_ms = m->lead = m->leaver = 0;
 		return;
 	}
 	m->lead = 0;
@@ -255,7 +295,7 @@ zk_member_vet(struct zk_member *m, const struct zk_command *cmd)
 			row = &roster->rows[i];
 	if (row != NULL && row->role == ZK_ROSTER_VOTER && row->node != 0 &&
 	    zk_raft_conf_is_voter(zk_raft_conf(zk_member_raft(m)), row->node) &&
-	    !can_spare(m, row->node))
+	    !can_spare(m, row->node, UINT64_MAX))
 		rc = -EBUSY;
 	free(roster);
 	return rc;

@@ -31,7 +31,8 @@ struct zk_node {
 	/* The node thread's. */
 	struct zk_member *member;
 	bool state_changed; /* to be told at the end of the turn */
-	bool ended;         /* the session, by zk_node_stop() */
+	bool members_changed;
+	bool ended; /* the session, by zk_node_stop() */
 	uint64_t frames;
 
 	pthread_mutex_t status_lock;
@@ -88,6 +89,14 @@ on_state(void *arg, enum zk_member_state state)
 	/* At once: what is submitted from now on must meet the new session. */
 	atomic_store(&node->session, zk_member_session(node->member));
 	node->state_changed = true;
+}
+
+static void
+on_members(void *arg)
+{
+	struct zk_node *node = arg;
+
+	node->members_changed = true;
 }
 
 /* --- turns ---------------------------------------------------------------- */
@@ -232,6 +241,9 @@ turn(struct zk_node *node, struct zk_batch *batch)
 	if (node->state_changed && node->options.state_changed != NULL)
 		node->options.state_changed(node->options.arg);
 	node->state_changed = false;
+	if (node->members_changed && node->options.members_changed != NULL)
+		node->options.members_changed(node->options.arg);
+	node->members_changed = false;
 	return wait_ms;
 }
 
@@ -289,12 +301,14 @@ open_member(struct zk_node *node)
 	    .election_ms = ELECTION_MS,
 	    .heartbeat_ms = HEARTBEAT_MS,
 	    .founders = node->options.founders,
+	    .roster = node->options.roster,
 	    .sink =
 	        {
 	            .arg = node,
 	            .send = on_send,
 	            .changed = on_changed,
 	            .state_changed = on_state,
+	            .members = on_members,
 	        },
 	};
 	const struct zk_member_time now = time_now();

@@ -18,6 +18,7 @@
  */
 struct zk_node;
 struct zk_conf;
+struct zk_roster;
 
 /* The way to the other members; daemon/cluster.c.  Node thread. */
 struct zk_node_network {
@@ -47,8 +48,12 @@ struct zk_node_options {
 	 */
 	const struct zk_conf *founders;
 	const struct zk_node_network *network;
+	/* The founders with their names; NULL: others know them. */
+	const struct zk_roster *roster;
 	/* The session came or went, or the way to the leader.  Node thread. */
 	void (*state_changed)(void *arg);
+	/* The roster changed, or the group.  Node thread; may be NULL. */
+	void (*members_changed)(void *arg);
 	/*
 	 * What .zkfs/state, leader or members say has changed: ZK_NODE_NEWS_*.
 	 * Node thread; may be NULL.

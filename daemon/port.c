@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "daemon/request.h"
 #include "store/history.h"
 #include "store/lock.h"
 #include "store/read.h"
@@ -273,6 +274,20 @@ port_control_name(void *impl, size_t i)
 	return zk_report_name(i);
 }
 
+static int
+port_member_request(void *impl, char *text, struct zk_command *ret_cmd)
+{
+	(void)impl;
+	return zk_request_parse(text, ret_cmd);
+}
+
+static const char *
+port_member_reason(void *impl, int rc)
+{
+	(void)impl;
+	return zk_request_reason(rc);
+}
+
 static uint64_t
 port_session(void *impl)
 {
@@ -302,6 +317,8 @@ zk_port_make(struct zk_port *port)
 	    .revision = port_revision,
 	    .control = port_control,
 	    .control_name = port_control_name,
+	    .member_request = port_member_request,
+	    .member_reason = port_member_reason,
 	    .session = port_session,
 	};
 }

@@ -4,11 +4,13 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 
 #include "base/command.h"
 #include "store/lock.h"
+#include "store/roster.h"
 #include "store/session.h"
 
 /* A text that stops growing when the buffer is full. */
@@ -62,19 +64,14 @@ take_picture(struct zk_report *report, struct picture *ret_picture)
 static void
 say_name(struct zk_report *report, struct text *text, uint64_t node)
 {
-	const struct zk_directory *directory;
-	int i;
+	char name[ZK_AUTH_NAME_MAX + 1];
 
-	if (report->cluster == NULL) {
+	if (report->cluster == NULL)
 		say(text, "%s", zk_store_ident(report->store)->member);
-		return;
-	}
-	directory = zk_cluster_directory(report->cluster);
-	i = zk_directory_find_node(directory, node);
-	if (node == 0)
+	else if (node == 0)
 		say(text, "-");
-	else if (i >= 0)
-		say(text, "%s", directory->members[i].name);
+	else if (zk_cluster_name(report->cluster, node, name))
+		say(text, "%s", name);
 	else
 		say(text, "%016" PRIx64, node);
 }
@@ -118,43 +115,88 @@ say_own_address(struct zk_report *report, struct text *text)
 		say(text, "%s:%u", listen->host, (unsigned)listen->port);
 }
 
-static void
-say_address(struct zk_report *report, struct text *text, uint64_t node)
+static const struct zk_node_member *
+find_node(const struct zk_node_status *status, uint64_t node)
 {
-	const struct zk_directory *directory;
-	int i;
-
-	if (report->cluster == NULL) {
-		say_own_address(report, text);
-		return;
-	}
-	directory = zk_cluster_directory(report->cluster);
-	i = zk_directory_find_node(directory, node);
-	say(text, "%s", i >= 0 ? directory->members[i].address : "-");
+	for (size_t i = 0; node != 0 && i < status->member_count; i++)
+		if (status->members[i].node == node)
+			return &status->members[i];
+	return NULL;
 }
 
-/* Lag in entries, contact in milliseconds; "-" where only the leader knows. */
+static void
+say_rest(struct text *text, const struct zk_node_member *m, const char *role)
+{
+	if (m != NULL && m->known)
+		say(text, " %s %" PRIu64 " %" PRIu32 "\n", role, m->lag,
+		    m->contact_ms);
+	else
+		say(text, " %s - -\n", role);
+}
+
+/* What is wanted, where the group is not so far. */
+static const char *
+role_of(const struct zk_roster_row *row, const struct zk_node_member *m)
+{
+	if (row->role == ZK_ROSTER_LEAVING)
+		return "leaving";
+	if (m == NULL ||
+	    (row->role == ZK_ROSTER_VOTER && strcmp(m->role, "observer") == 0))
+		return "joining";
+	return m->role;
+}
+
+static void
+say_member(struct zk_report *report, struct text *text,
+    const struct zk_roster_row *row, const struct zk_node_member *m)
+{
+	say(text, "%s ", row->name);
+	if (report->cluster == NULL)
+		say_own_address(report, text);
+	else
+		say(text, "%s", row->address[0] != '\0' ? row->address : "-");
+	say_rest(text, m, role_of(row, m));
+}
+
+static int
+load_roster(struct zk_report *report, struct zk_roster *ret_roster)
+{
+	struct zk_tx *tx;
+	int rc;
+
+	rc = zk_read_begin(report->store, &tx);
+	if (rc < 0)
+		return rc;
+	rc = zk_roster_load(tx, ret_roster);
+	zk_read_end(tx);
+	return rc;
+}
+
+/* Lag in entries, contact in milliseconds; "-" where it is not known. */
 static int
 text_members(struct zk_report *report, struct text *text)
 {
+	struct zk_roster *roster = malloc(sizeof(*roster));
 	struct zk_node_status status;
+	int rc;
 
+	if (roster == NULL)
+		return -ENOMEM;
 	zk_node_status(report->node, &status);
+	rc = load_roster(report, roster);
 	say(text, "NAME ADDRESS ROLE LAG CONTACT\n");
-	for (size_t i = 0; i < status.member_count; i++) {
-		const struct zk_node_member *m = &status.members[i];
-
-		say_name(report, text, m->node);
-		say(text, " ");
-		say_address(report, text, m->node);
-		say(text, " %s ", m->role);
-		if (m->known)
-			say(text, "%" PRIu64 " %" PRIu32 "\n", m->lag,
-			    m->contact_ms);
-		else
-			say(text, "- -\n");
+	for (size_t i = 0; rc == 0 && i < roster->count; i++)
+		say_member(report, text, &roster->rows[i],
+		    find_node(&status, roster->rows[i].node));
+	/* Before the first leader has named the founders. */
+	for (size_t i = 0;
+	     rc == 0 && roster->count == 0 && i < status.member_count; i++) {
+		say_name(report, text, status.members[i].node);
+		say(text, " -");
+		say_rest(text, &status.members[i], status.members[i].role);
 	}
-	return 0;
+	free(roster);
+	return rc;
 }
 
 static int

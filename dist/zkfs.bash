@@ -16,6 +16,7 @@ _zkfs_options()
 	local common='-h --help -m --mount'
 	case $1 in
 	status) echo "$common -j --json -M --metrics" ;;
+	member) echo "$common -j --json -w --wait" ;;
 	get) echo "$common -N --newest -V --with-version" ;;
 	set) echo "$common -i --if-version -n --no-newline" ;;
 	create) echo "$common -d --directory -e --ephemeral -n --no-newline
@@ -52,6 +53,9 @@ _zkfs()
 		    "$command")" -- "$word")
 	elif [[ -z $command || $command == help ]]; then
 		mapfile -t COMPREPLY < <(compgen -W "$(_zkfs_commands)" -- "$word")
+	elif [[ $command == member ]]; then
+		mapfile -t COMPREPLY < <(compgen -W \
+		    "list add remove promote transfer" -- "$word")
 	else
 		compopt -o default
 	fi

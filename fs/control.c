@@ -20,6 +20,9 @@
 #define TEXT_BYTES_MAX ((size_t)64 * ZK_MIB)
 #define TXN_BYTES_MAX  (ZK_WRITE_MAX - 4096u)
 
+/* A verb, a name and an address. */
+#define MEMBER_BYTES_MAX 512u
+
 bool
 zk_control_guards(uint64_t parent, const char *name)
 {
@@ -28,7 +31,8 @@ zk_control_guards(uint64_t parent, const char *name)
 }
 
 /* The last names, after those of the port: what they tell is from here. */
-static const char txn_name[] = "txn", events_name[] = ZK_EVENTS_NAME;
+static const char txn_name[] = "txn", events_name[] = ZK_EVENTS_NAME,
+                  member_name[] = "member";
 
 const char *
 zk_control_name(struct zk_fs *fs, uint64_t i, uint64_t *ret_ino)
@@ -40,6 +44,8 @@ zk_control_name(struct zk_fs *fs, uint64_t i, uint64_t *ret_ino)
 		n++;
 	if (i == n && fs->port.control_name(fs->port.impl, n) != NULL)
 		return fs->port.control_name(fs->port.impl, n);
+	if (i == n + 2 && fs->port.member_request != NULL)
+		return member_name;
 	return i == n ? txn_name : i == n + 1 ? events_name : NULL;
 }
 
@@ -76,7 +82,10 @@ zk_control_getattr(struct zk_fs *fs, uint64_t ino, struct zk_attr *ret_attr)
 		return -ENOENT;
 	if (name == events_name)
 		ret_attr->size = ZK_EVENTS_SIZE;
-	ret_attr->mode = S_IFREG | (name == txn_name ? 0666u : 0444u);
+	ret_attr->mode = S_IFREG |
+	    (name == txn_name             ? 0666u
+	            : name == member_name ? 0600u
+	                                  : 0444u);
 	ret_attr->nlink = 1;
 	return 0;
 }
@@ -150,7 +159,7 @@ zk_control_open(fuse_req_t req, uint64_t ino, struct fuse_file_info *fi)
 	if (name == events_name)
 		rc = zk_events_open(fs, handle, req, ino >= ZK_INO_VIRTUAL,
 		    ino - ZK_INO_EVENTS);
-	else if (name != txn_name)
+	else if (name != txn_name && name != member_name)
 		rc = take_text(fs, name, &handle->text, &handle->text_len);
 	if (rc < 0) {
 		zk_handle_drop(fs, handle);
@@ -213,7 +222,7 @@ zk_control_seek(struct zk_fs *fs, uint64_t ino, uint64_t off, int whence,
 /* The handle is open until the reply. */
 static void
 set_result(struct zk_fs *fs, struct zk_handle *handle,
-    const struct zk_outcome *out)
+    const struct zk_outcome *out, const char *reason)
 {
 	char *text = NULL, *old;
 	int len;
@@ -221,10 +230,9 @@ set_result(struct zk_fs *fs, struct zk_handle *handle,
 	if (out->rc == 0)
 		len = asprintf(&text, "ok %" PRIu64 "\n", out->index);
 	else if (out->line == 0)
-		len = asprintf(&text, "%s\n", zk_err_text(out->rc));
+		len = asprintf(&text, "%s\n", reason);
 	else
-		len = asprintf(&text, "line %u: %s\n", out->line,
-		    zk_err_text(out->rc));
+		len = asprintf(&text, "line %u: %s\n", out->line, reason);
 	if (len < 0)
 		return;
 	(void)pthread_mutex_lock(&fs->control_lock);
@@ -238,11 +246,58 @@ set_result(struct zk_fs *fs, struct zk_handle *handle,
 static void
 txn_answer(struct zk_call *call, const struct zk_outcome *out)
 {
-	set_result(call->fs, call->handle, out);
+	set_result(call->fs, call->handle, out, zk_err_text(out->rc));
 	if (out->rc < 0)
 		zk_reply_rc(call->req, out->rc);
 	else
 		(void)fuse_reply_write(call->req, call->size);
+}
+
+static void
+member_answer(struct zk_call *call, const struct zk_outcome *out)
+{
+	const struct zk_fs_port *port = &call->fs->port;
+
+	set_result(call->fs, call->handle, out,
+	    port->member_reason(port->impl, out->rc));
+	if (out->rc < 0)
+		zk_reply_rc(call->req, out->rc);
+	else
+		(void)fuse_reply_write(call->req, call->size);
+}
+
+/* Root only, whoever was given the open file. */
+static void
+member_write(fuse_req_t req, const char *buf, size_t size,
+    struct zk_handle *handle)
+{
+	struct zk_fs *fs = zk_fs_of(req);
+	struct zk_outcome bad = {.rc = -EINVAL};
+	char text[MEMBER_BYTES_MAX + 1];
+	struct zk_command cmd;
+	struct zk_call *call;
+
+	if (fuse_req_ctx(req)->uid != 0) {
+		zk_reply_rc(req, -EPERM);
+		return;
+	}
+	if (size <= MEMBER_BYTES_MAX) {
+		memcpy(text, buf, size);
+		text[size] = '\0';
+		bad.rc = fs->port.member_request(fs->port.impl, text, &cmd);
+	}
+	if (bad.rc < 0) {
+		set_result(fs, handle, &bad,
+		    fs->port.member_reason(fs->port.impl, bad.rc));
+		zk_reply_rc(req, bad.rc);
+		return;
+	}
+	call = zk_call_new(fs, req, &cmd, member_answer);
+	if (call == NULL)
+		return;
+	call->handle = handle;
+	call->size = size;
+	zk_call_submit(call);
 }
 
 void
@@ -264,7 +319,10 @@ zk_control_write(fuse_req_t req, uint64_t ino, const char *buf, size_t size,
 	int n;
 
 	_Static_assert(sizeof(gid_t) == sizeof(groups[0]), "one and the same");
-	(void)ino;
+	if (name_of(fs, ino) == member_name) {
+		member_write(req, buf, size, zk_handle_of(fi));
+		return;
+	}
 	n = fuse_req_getgroups(req, ZK_GROUPS_MAX, groups);
 	/* With more of them the first count, as NFS has it. */
 	if (n > (int)ZK_GROUPS_MAX)

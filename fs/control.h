@@ -15,7 +15,8 @@ struct zk_fs;
  * root does not show it, so that nothing that copies a tree takes it along.
  *
  * txn: one write(2) is one transaction.  Reading the same open file gives the
- * result of its last one: "ok", or "line N: reason".
+ * result of its last one: "ok", or "line N: reason".  member: the same, for
+ * requests about members, by root.
  */
 #define ZK_CONTROL_NAME ".zkfs"
 /* An empty directory in it, not listed: for fs/replay.h. */

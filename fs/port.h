@@ -112,6 +112,15 @@ struct zk_fs_port {
 	/* The i-th name below .zkfs, or NULL; static. */
 	const char *(*control_name)(void *impl, size_t i);
 
+	/*
+	 * A request written to .zkfs/member, as a command; its strings are
+	 * parts of text, which is changed.  -EINVAL; and why, for people: the
+	 * text of a request's outcome.  NULL: there is no such file.
+	 */
+	int (*member_request)(void *impl, char *text,
+	    struct zk_command *ret_cmd);
+	const char *(*member_reason)(void *impl, int rc);
+
 	/* The id of this host's session, for ephemerals and handles. */
 	uint64_t (*session)(void *impl);
 };

@@ -1,16 +1,24 @@
 # lib.sh: sourced first by every tests/cluster/test_*.sh (bash).  It adds to
 # tests/mount/lib.sh an ensemble of three daemons on this machine, z1 to z3,
 # each with a data directory, a mount, a log and a port of its own:
-# $WORK/d1, $WORK/m1, $WORK/z1.log ...
+# $WORK/d1, $WORK/m1, $WORK/z1.log ...  A test that sets HOSTS before has so
+# many; those after the third are not in SOURCE.
 #
 #   start_all [OPTS]      all three at once, until each is mounted
 #   start_member I [OPTS] one, until it is mounted or has given up
-#   launch_member I [OPTS]   one, without waiting; its process is PID[I]
+#   launch_member I [OPTS]   one, without waiting; its process is PID[I].
+#                         NAME[I]: its name, if not zI; "": none
 #   kill_member I         kill -9; the dead mount is taken away
 #   stop_member I         umount, until the process is gone
 #   stop_all
 #   leader_of I           who leads, in the eyes of member I, as a number
 #   control I FILE        the text of .zkfs/FILE
+#   role_of I NAME        of a member, in the eyes of member I; "": there is
+#                         none of that name
+#   zkfs I COMMAND...     zkfs(1) on the mount of member I
+#   says I TEXT           whether the log of member I has it
+#   reads FILE TEXT       whether that is what is in the file
+#   ends I STATUS         member I ends by itself, and with this status
 #   is_up I               whether member I is mounted
 #   agree I...            whether these members have applied the same and have
 #                         the same digest
@@ -20,13 +28,15 @@
 # What nng does under the eyes of ThreadSanitizer; see there.
 TSAN_OPTIONS=$TSAN_OPTIONS:suppressions=$SRC/tests/transport/tsan.supp
 PID=()
+NAME=()
+HOSTS=${HOSTS:-3}
 SESSION=4 # seconds
 
 base=$((20000 + RANDOM % 10000))
 port_is_free() {
 	! grep -qi "^ *[0-9]*: [0-9A-F]*:$(printf %04X "$1") " /proc/net/tcp
 }
-for i in 1 2 3; do
+for ((i = 1; i <= HOSTS; i++)); do
 	base=$((base + 1))
 	until port_is_free $base; do
 		base=$((base + 1))
@@ -56,9 +66,9 @@ is_settled() {
 }
 
 launch_member() {
-	local i=$1
+	local i=$1 name=${NAME[$1]-z$1}
 	"$BUILD/mount.zkfs" "${FROM-$SOURCE}" "$WORK/m$i" -f -o "data=$WORK/d$i\
-,name=z$i,config=none,key=$KEY,session_timeout=${SESSION}s${2:+,$2}" \
+${name:+,name=$name},config=none,key=$KEY,session_timeout=${SESSION}s${2:+,$2}" \
 	    >>"$WORK/z$i.log" 2>&1 </dev/null &
 	PID[i]=$!
 	: >"$WORK/pids/${PID[i]}"
@@ -108,8 +118,8 @@ stop_member() {
 
 stop_all() {
 	local i
-	for i in 1 2 3; do
-		is_gone $i || stop_member $i
+	for i in "${!PID[@]}"; do
+		is_gone "$i" || stop_member "$i"
 	done
 }
 
@@ -119,6 +129,43 @@ control() {
 
 leader_of() {
 	control "$1" leader | tr -d z-
+}
+
+role_of() {
+	control "$1" members | awk -v name="$2" '$1 == name { print $3 }'
+}
+
+has_role() {
+	[ "$(role_of "$1" "$2")" = "$3" ]
+}
+
+zkfs() {
+	local i=$1 command=$2
+	shift 2
+	timeout 40 "$BUILD/zkfs" "$command" -m "$WORK/m$i" "$@"
+}
+
+says() {
+	local i=$1
+	shift
+	checks=$((checks + 1))
+	if wait_until 5 grep -qsF -- "$*" "$WORK/z$i.log"; then
+		echo "ok - z$i says: $*"
+	else
+		fail "z$i does not say: $*"
+	fi
+}
+
+reads() {
+	[ "$(cat "$1" 2>/dev/null)" = "$2" ]
+}
+
+ends() {
+	local status=0
+	"$WAITFOR" gone 45 "${PID[$1]}" || return 1
+	wait "${PID[$1]}" || status=$?
+	[ "$status" -eq "$2" ] || echo "status $status"
+	[ "$status" -eq "$2" ]
 }
 
 agree() {
@@ -139,7 +186,7 @@ cluster_cleanup() {
 		    fail "a daemon is left: $i"
 		kill -KILL "$i"
 	done
-	for i in 1 2 3; do
+	for ((i = 1; i <= HOSTS; i++)); do
 		while is_mounted "$WORK/m$i"; do
 			umount -l "$WORK/m$i" || break
 		done

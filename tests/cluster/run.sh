@@ -23,7 +23,7 @@ finish() {
 		    "/proc/${pid_file##*/}/environ" 2>/dev/null &&
 		    kill -KILL "${pid_file##*/}"
 	done
-	for mount in "$top"/*/m[123]; do
+	for mount in "$top"/*/m[0-9]*; do
 		while awk -v dir="$mount" '$5 == dir { found = 1 }
 		    END { exit !found }' /proc/self/mountinfo; do
 			umount -l "$mount" || break

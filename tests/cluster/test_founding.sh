@@ -12,9 +12,6 @@ random_moment() {
 	done
 	exec {turns}<&-
 }
-reads() {
-	[ "$(cat "$1" 2>/dev/null)" = "$2" ]
-}
 for ((round = 1; round <= rounds; round++)); do
 	rm -rf "$WORK"/d? "$WORK"/z?.log
 	for i in 1 2 3; do

@@ -14,9 +14,6 @@ same "all are connected" "connected connected connected" \
     "$(for i in 1 2 3; do control $i state; done | xargs)"
 
 # --- one tree
-reads() {
-	[ "$(cat "$1" 2>/dev/null)" = "$2" ]
-}
 for i in 1 2 3; do
 	check "write on z$i" sh -c "echo from-$i >'$WORK/m$i/file'"
 	for j in 1 2 3; do
