@@ -409,6 +409,10 @@ step_event(struct zk_raft *r, const struct zk_event *ev, struct zk_effects *fx)
 		return zk_raft_read(r, ev->ctx, fx);
 	case ZK_EV_TRANSFER:
 		return zk_raft_transfer(r, ev->peer, fx);
+	case ZK_EV_RESIGN:
+		if (r->role != ZK_FOLLOWER)
+			zk_raft_follow(r, r->term, 0, fx);
+		return 0;
 	case ZK_EV_PEER_LOST:
 		if (r->role == ZK_LEADER)
 			zk_raft_progress_lost(r, ev->peer);

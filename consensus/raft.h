@@ -143,6 +143,7 @@ enum zk_event_type {
 	ZK_EV_SENT,
 	ZK_EV_READ,
 	ZK_EV_TRANSFER,
+	ZK_EV_RESIGN,
 	ZK_EV_PEER_LOST,
 	ZK_EV_SNAPSHOT_DONE,
 	ZK_EV_SNAPSHOT_FAILED,
@@ -176,6 +177,10 @@ enum zk_event_type {
  *           -ZK_ENOTLEADER: no leader is known; -EAGAIN: too many.
  * TRANSFER  hand leadership to `peer`, 0: the member that is furthest.
  *           -ZK_ENOTLEADER, or -EINVAL: not another voter.
+ * RESIGN    lead no more, nor stand for election in this term: for a driver
+ *           that has taken back *r as it was before some steps because it
+ *           could not store them.  Entries of the steps that were undone may
+ *           be with others: their indexes must not be used again in this term.
  * PEER_LOST the connection to `peer` broke.  A hint.
  * SNAPSHOT_DONE, SNAPSHOT_FAILED  of the snapshot (at index) for `peer`.
  * INSTALL   a whole, checked snapshot of (index, term) with the committed

@@ -181,8 +181,11 @@ zk_member_end(struct zk_member *m, uint32_t *ret_wait_ms)
 	zk_member_tick_roster(m);
 	zk_member_pass_commands(m);
 	rc = zk_replica_end(m->replica, &more);
-	if (rc == -ENOSPC) {
-		/* A group of one: nothing of this turn has happened. */
+	if (rc == -ENOSPC && !zk_member_alone(m)) {
+		/* What we proposed may be with others: the next leader tells. */
+		rc = 0;
+	} else if (rc == -ENOSPC) {
+		/* Nothing of this turn has happened. */
 		zk_member_requeue(m);
 		lost = m->queued;
 		zk_item_list_settle(&lost);

@@ -287,7 +287,11 @@ step_stored(struct zk_replica *r)
 	return zk_replica_step(r, &event);
 }
 
-/* Nothing of this turn has happened, and nobody was told otherwise. */
+/*
+ * Nothing of this turn has happened.  What was said before the flush holds
+ * nevertheless, but for one thing: a leader's entries are with others, and are
+ * not here.
+ */
 static void
 undo(struct zk_replica *r)
 {
@@ -297,6 +301,25 @@ undo(struct zk_replica *r)
 	r->held_count = 0;
 	r->answer_count = 0;
 	zk_news_drop(&r->news);
+	zk_replica_snapshot_undo(r);
+}
+
+/* The disk is full: the others go on without us until there is room. */
+static int
+resign(struct zk_replica *r)
+{
+	const struct zk_event event = {.type = ZK_EV_RESIGN};
+
+	int rc;
+
+	r->fatal = 0;
+	r->wrote = false;
+	rc = zk_replica_step(r, &event);
+	ZK_ASSERT(!r->wrote);
+	if (r->tx != NULL)
+		zk_store_abort(r->tx); /* it has read */
+	r->tx = NULL;
+	return rc;
 }
 
 static int
@@ -388,7 +411,9 @@ zk_replica_end(struct zk_replica *r, bool *ret_more)
 	}
 	if (rc < 0) {
 		undo(r);
-		return rc == -ENOSPC && !alone ? -EIO : rc;
+		if (rc == -ENOSPC && !alone && resign(r) < 0)
+			return r->fatal;
+		return rc;
 	}
 	/* Told after the flush, Raft asks for nothing that needs another. */
 	r->wrote = false;

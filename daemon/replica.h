@@ -106,8 +106,9 @@ int zk_replica_change(struct zk_replica *replica, enum zk_conf_op op,
 int zk_replica_transfer(struct zk_replica *replica, uint64_t to);
 
 /*
- * End the turn.  0; -ENOSPC: the disk is full and the turn has not happened;
- * any other code is fatal: the process must end.  *ret_more: there is more to
+ * End the turn.  0; -ENOSPC: the disk is full and the turn has not happened,
+ * only that a leader of several members leads no more, and what it proposed may
+ * be with them; any other code is fatal: the process must end.  *ret_more: there is more to
  * apply, so have another turn at once.
  */
 int zk_replica_end(struct zk_replica *replica, bool *ret_more);

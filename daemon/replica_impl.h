@@ -169,6 +169,7 @@ int zk_replica_snapshot_receive(struct zk_replica *r, uint64_t from,
     struct zk_dec *dec);
 void zk_replica_snapshot_tick(struct zk_replica *r, uint32_t elapsed_ms);
 int zk_replica_snapshot_pump(struct zk_replica *r);
+void zk_replica_snapshot_undo(struct zk_replica *r);
 void zk_replica_snapshot_close(struct zk_replica *r);
 
 /* Entries after this are still needed for those who get one. */

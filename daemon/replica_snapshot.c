@@ -519,6 +519,16 @@ zk_replica_snapshot_tick(struct zk_replica *r, uint32_t elapsed_ms)
 		receiving_end(&r->receiving);
 }
 
+/* The turn is undone, and with it what it may have installed. */
+void
+zk_replica_snapshot_undo(struct zk_replica *r)
+{
+	if (!r->receiving.acknowledge)
+		return;
+	r->receiving.acknowledge = false;
+	r->receiving.done = 0;
+}
+
 void
 zk_replica_snapshot_close(struct zk_replica *r)
 {

@@ -322,6 +322,12 @@ do_transfer(const struct args *args)
 }
 
 static bool
+do_resign(const struct args *args)
+{
+	return request(args, &(struct zk_event){.type = ZK_EV_RESIGN});
+}
+
+static bool
 do_lost(const struct args *args)
 {
 	return request(args,
@@ -432,6 +438,7 @@ static const struct verb {
     {"propose", do_propose},
     {"read", do_read},
     {"repeat", verb_repeat},
+    {"resign", do_resign},
     {"restart", do_restart},
     {"run", do_run},
     {"send", verb_send},

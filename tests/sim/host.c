@@ -365,11 +365,9 @@ outlive(struct sim_host *host, int rc)
 
 	if (rc == 0 && !host->dying)
 		return true;
-	if (!host->dying && !host->disk_full)
+	if (!host->dying)
 		sim_fail(sim, "host %u: turn: %s", host->id, zk_err_text(rc));
-	host->restart_us = sim->now_us +
-	    (host->dying ? host->arm_down_us
-	                 : 10000 + sim_random(&host->rng, 500000));
+	host->restart_us = sim->now_us + host->arm_down_us;
 	sim_host_stop(host, (host->arm_down_us & 1) != 0);
 	return false;
 }

@@ -12,12 +12,13 @@
 #include "tests/sim/sim.h"
 
 /*
- * usage: sim [-rv] [-m] [-k FAULTS] [-n OPERATIONS] FIRST [COUNT]
+ * usage: sim [-1mrv] [-k FAULTS] [-n OPERATIONS] FIRST [COUNT]
  *
  * Runs COUNT seeds from FIRST on, each in a process of its own, so that one
  * that ends by an assertion is a failure like another.  A failing seed is run
  * again, which must end in the same way to the last byte, and is then made
  * smaller: the command that repeats what is left is printed.
+ *   -1  end with the first failure, and leave it as it is
  *   -r  every run twice: they must be the same
  *   -m  rare events must all have been seen
  *   -v  tell what happens
@@ -287,7 +288,7 @@ shrink(const struct sim_options *first)
 /* --- all runs ------------------------------------------------------------- */
 
 struct arguments {
-	bool repeat, marks;
+	bool repeat, marks, first_only;
 	struct sim_options options;
 	uint64_t first, count;
 };
@@ -312,11 +313,13 @@ parse(int argc, char *argv[], struct arguments *ret_args)
 	};
 	int c;
 
-	while ((c = getopt(argc, argv, "rvmk:n:")) != -1) {
+	while ((c = getopt(argc, argv, "1rvmk:n:")) != -1) {
 		if (c == 'r')
 			args.repeat = true;
 		else if (c == 'v')
 			args.options.verbose = true;
+		else if (c == '1')
+			args.first_only = true;
 		else if (c == 'm')
 			args.marks = true;
 		else if (c == 'k')
@@ -369,7 +372,7 @@ run_seed(const struct arguments *args, uint64_t seed,
 		    seed, result->count, result->fault_count, result->op_count,
 		    trace, result->failed ? ", FAILED: " : "", result->failure);
 	if (result->failed) {
-		if (!options.verbose)
+		if (!options.verbose && !args->first_only)
 			shrink(&options);
 		return false;
 	}
@@ -391,7 +394,7 @@ main(int argc, char *argv[])
 
 	if (!parse(argc, argv, &args)) {
 		(void)fprintf(stderr,
-		    "usage: sim [-rv] [-m] [-k FAULTS] "
+		    "usage: sim [-1mrv] [-k FAULTS] "
 		    "[-n OPERATIONS] FIRST [COUNT]\n");
 		return 2;
 	}
@@ -399,7 +402,8 @@ main(int argc, char *argv[])
 		perror("sim: /dev/shm");
 		return 2;
 	}
-	for (uint64_t i = 0; i < args.count; i++)
+	for (uint64_t i = 0;
+	     i < args.count && (failed == 0 || !args.first_only); i++)
 		failed += !run_seed(&args, args.first + i, marks);
 	end();
 	unseen = count_unseen(&args, marks);
