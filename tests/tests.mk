@@ -47,4 +47,4 @@ check-tsan:
 	    check-mount
 
 .PHONY: check-deps check check-unit check-raft check-mount check-asan check-tsan
--include $(UNIT:=.d)
+-include $(UNIT:=.d) $(patsubst %.c,$(BUILD)/%.d,$(wildcard tests/raft/*.c))
