@@ -17,6 +17,7 @@ const struct zk_ctl_command *const zk_ctl_commands[] = {
     &zk_ctl_set,
     &zk_ctl_create,
     &zk_ctl_txn,
+    &zk_ctl_watch,
     &zk_ctl_hold,
     &zk_ctl_lock,
     &zk_ctl_elect,
