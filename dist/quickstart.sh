@@ -58,7 +58,7 @@ show_lines()
 Five lines to try:
   echo 10.0.0.1:5432 > $MOUNT/database; cat $MOUNT/database
   inotifywait -m -r $MOUNT &$(needs inotifywait inotify-tools)
-  mkdir -m u+s $MOUNT/app; exec 9> $MOUNT/app/master && echo \$\$ >&9   # elected; exec 9>&- resigns
+  mkdir $MOUNT/app; chmod u+s $MOUNT/app; exec 9> $MOUNT/app/master && echo \$\$ >&9   # elected; exec 9>&- resigns
   flock $MOUNT/backup.lock echo one host at a time
   $zkfs -m $MOUNT status
 
