@@ -12,6 +12,7 @@
 
 #include "base/err.h"
 #include "store/datadir.h"
+#include "store/own_rows.h"
 #include "store/store.h"
 #include "store/verify.h"
 
@@ -71,8 +72,30 @@ open_tree(const char *path, MDB_env **ret_env, struct zk_tx *ret_tx)
 	return rc;
 }
 
+/*
+ * While a tree is being made it may have no row yet.  Any other without an
+ * identity has lost it, and the rest with it: a root that is damaged can look
+ * like that of an empty tree.
+ */
+static int
+check_identity(const char *dir, struct zk_tx *tx, char *problem, size_t cap)
+{
+	char path[4096];
+	struct zk_ident ident;
+	int rc;
+
+	rc = zk_ident_row_get(tx, &ident);
+	if (rc != -ENOENT)
+		return rc;
+	(void)snprintf(path, sizeof(path), "%s/%s", dir, ZK_DATADIR_MAKING);
+	if (access(path, F_OK) == 0)
+		return 0;
+	(void)snprintf(problem, cap, "identity: missing");
+	return -ZK_ECORRUPT;
+}
+
 _Noreturn static void
-child(const char *path, int fd)
+child(const char *dir, const char *path, int fd)
 {
 	static const int signals[] = {SIGABRT, SIGBUS, SIGSEGV, SIGPIPE};
 	struct zk_verify_report report = {.problem = ""};
@@ -97,6 +120,9 @@ child(const char *path, int fd)
 		verdict.rc = zk_verify_watched(&tx, say_alive, &fd, &report);
 	}
 	memcpy(verdict.problem, report.problem, sizeof(verdict.problem));
+	if (verdict.rc == 0)
+		verdict.rc = check_identity(dir, &tx, verdict.problem,
+		    sizeof(verdict.problem));
 	say(fd, &verdict);
 	_exit(0);
 }
@@ -160,7 +186,7 @@ zk_verify_dir(const char *dir, char **ret_why)
 	pid = fork();
 	if (pid == 0) {
 		(void)close(fds[0]);
-		child(path, fds[1]);
+		child(dir, path, fds[1]);
 	}
 	(void)close(fds[1]);
 	if (pid < 0) {

@@ -187,32 +187,34 @@ Test(verify_file, a_flipped_bit_is_found_or_harmless)
 	cr_expect(harmless > 0, "%u", harmless);
 }
 
-/* LMDB's own list of free pages, and what a page's header says of it. */
+/* Where LMDB finds its own list of free pages, and all rows. */
 #define META_FREE_ROOT 80
+#define META_MAIN_ROOT 128
 #define META_TXN       144
 #define PAGE_FLAGS     10
 #define PAGE_UPPER     14
 
 static size_t
-free_root(void)
+find_root(size_t which)
 {
 	uint64_t txn[2], root;
 
 	memcpy(&txn[0], image + META_TXN, 8);
 	memcpy(&txn[1], image + 4096 + META_TXN, 8);
-	memcpy(&root, image + (txn[1] > txn[0] ? 4096 : 0) + META_FREE_ROOT, 8);
-	CHECK(root >= 2 && (root + 1) * 4096 <= image_len, "no free list");
+	memcpy(&root, image + (txn[1] > txn[0] ? 4096 : 0) + which, 8);
+	CHECK(root >= 2 && (root + 1) * 4096 <= image_len, "no root");
 	return root * 4096;
 }
 
-/* The first thing that a writer would look at, and die of. */
-Test(verify_file, a_list_of_free_pages_that_is_noise_is_refused)
+/* Some noise looks like an empty tree, or a list without an end. */
+static void
+expect_noise_refused(size_t which)
 {
 	static const uint16_t flags[] = {0x01, 0x02, 0x22, 0x26, 0xffff};
 	size_t at;
 
 	close_and_read();
-	at = free_root();
+	at = find_root(which);
 	seed = 5;
 	for (int i = 0; i < 50; i++) {
 		for (size_t j = 0; j < 4096; j++)
@@ -224,6 +226,16 @@ Test(verify_file, a_list_of_free_pages_that_is_noise_is_refused)
 		expect_untouched(image, image_len);
 	}
 	free(image);
+}
+
+Test(verify_file, a_list_of_free_pages_that_is_noise_is_refused)
+{
+	expect_noise_refused(META_FREE_ROOT);
+}
+
+Test(verify_file, a_root_of_noise_is_refused)
+{
+	expect_noise_refused(META_MAIN_ROOT);
 }
 
 Test(verify_file, a_page_whose_free_space_is_negative_is_refused)
