@@ -395,6 +395,13 @@ int zk_raft_start_entry(struct zk_raft_start *start, uint64_t index,
     uint64_t term);
 
 /*
+ * The same for entries first..last, all of one term, for logs too long to be
+ * read through.
+ */
+int zk_raft_start_run(struct zk_raft_start *start, uint64_t first,
+    uint64_t last, uint64_t term);
+
+/*
  * Makes *r a follower with what is in *start.  0; -EINVAL: a parameter out of
  * range; -ZK_ECORRUPT: what was found on disk contradicts itself.  *start is
  * not needed afterwards.  commit_index may come out higher than given: apply

@@ -231,18 +231,26 @@ zk_raft_log_floor(const struct zk_raft *r, uint64_t index, uint64_t term)
 int
 zk_raft_start_entry(struct zk_raft_start *start, uint64_t index, uint64_t term)
 {
+	return zk_raft_start_run(start, index, index, term);
+}
+
+int
+zk_raft_start_run(struct zk_raft_start *start, uint64_t first, uint64_t last,
+    uint64_t term)
+{
 	uint32_t n = start->run_count;
 	uint64_t last_term = n > 0 ? start->runs[n - 1].term : start->base_term;
 
 	if (n == 0)
 		start->last_index = start->base_index;
-	if (index != start->last_index + 1 || index >= ZK_INDEX_MAX)
+	if (first != start->last_index + 1 || last < first ||
+	    last >= ZK_INDEX_MAX)
 		return -ZK_ECORRUPT;
 	if (term == 0 || term < last_term)
 		return -ZK_ECORRUPT;
 
 	if (n > 0 && term == last_term) {
-		start->last_index = index;
+		start->last_index = last;
 		return 0;
 	}
 	if (n == ZK_RUNS_MAX) {
@@ -252,8 +260,8 @@ zk_raft_start_entry(struct zk_raft_start *start, uint64_t index, uint64_t term)
 		    (n - 1) * sizeof(start->runs[0]));
 		n--;
 	}
-	start->runs[n] = (struct zk_run){.first_index = index, .term = term};
+	start->runs[n] = (struct zk_run){.first_index = first, .term = term};
 	start->run_count = n + 1;
-	start->last_index = index;
+	start->last_index = last;
 	return 0;
 }

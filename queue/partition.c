@@ -77,6 +77,7 @@ zk_request_free(struct zk_request *request)
 	if (request == NULL)
 		return;
 	free(request->spec);
+	free(request->copy);
 	free(request);
 }
 

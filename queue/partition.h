@@ -118,9 +118,10 @@ struct zk_request {
 	/* The broker's. */
 	uint64_t number;
 	uint64_t deadline_ms;
-	uint64_t asked_ms; /* when it was sent last; 0: not yet */
-	uint64_t asked;    /* who */
+	uint64_t asked_ms; /* questions: when it was sent last; 0: not yet */
+	uint64_t asked;    /* APPEND: times that it was sent and not refused */
 	struct zk_reply reply;
+	void *copy; /* what reply.bytes points to; freed with the request */
 
 	size_t len;      /* APPEND */
 	uint8_t bytes[]; /* APPEND: whole records */

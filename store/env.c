@@ -352,6 +352,15 @@ map_bytes(struct zk_env *env)
 	return info.me_mapsize;
 }
 
+/* What the file has already within its first `end` bytes, not in use. */
+static uint64_t
+spare_bytes(struct zk_env *env, uint64_t end)
+{
+	const uint64_t used = used_bytes(env);
+
+	return zk_env_free_bytes(env) + (end > used ? end - used : 0);
+}
+
 static bool
 room_on_disk(struct zk_env *env)
 {
@@ -365,7 +374,7 @@ room_on_disk(struct zk_env *env)
 		return false;
 	have = used + ROOM_STEP;
 	if (have > map_bytes(env))
-		return zk_env_free_bytes(env) >= ROOM_RESERVE;
+		return spare_bytes(env, map_bytes(env)) >= ROOM_RESERVE;
 	if (fallocate(fd, 0, 0, (off_t)have) == 0) {
 		env->file_bytes = have;
 		return true;
@@ -377,7 +386,7 @@ room_on_disk(struct zk_env *env)
 		return fstatvfs(fd, &vfs) == 0 &&
 		    (uint64_t)vfs.f_bavail * vfs.f_frsize >= ROOM_RESERVE;
 	}
-	return zk_env_free_bytes(env) >= ROOM_RESERVE;
+	return spare_bytes(env, env->file_bytes) >= ROOM_RESERVE;
 }
 
 bool
@@ -388,6 +397,16 @@ zk_env_has_room(struct zk_env *env, uint64_t now_ms)
 	env->room_checked_ms = now_ms;
 	env->room = room_on_disk(env);
 	return env->room;
+}
+
+bool
+zk_env_has_last_room(struct zk_env *env)
+{
+	const uint64_t map = map_bytes(env);
+
+	return spare_bytes(env,
+	           env->file_bytes < map ? env->file_bytes : map) >=
+	    ROOM_RESERVE / 2;
 }
 
 void

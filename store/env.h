@@ -51,6 +51,12 @@ void zk_env_read_end(struct zk_tx *tx);
  */
 bool zk_env_has_room(struct zk_env *env, uint64_t now_ms);
 
+/*
+ * When there is none: true as long as half of what is kept in reserve is left,
+ * for what was begun before that was known.  Reads a list.
+ */
+bool zk_env_has_last_room(struct zk_env *env);
+
 struct zk_env_usage {
 	uint64_t file_bytes; /* of the file, below its last used page */
 	uint64_t map_bytes;  /* its bound */

@@ -33,6 +33,12 @@ enum zk_table {
 	ZK_TABLE_PEERS = 'D', /* "": who is called what, and where; daemon/'s */
 	ZK_TABLE_HISTORY = 'E', /* rev, sub u32: see history.h */
 	ZK_TABLE_LOG = 'L',     /* index, part u32: see log.c */
+	/* of the topics, in an environment of their own: see queue/plog.c */
+	ZK_TABLE_TOPICS = 'T',     /* "": whose they are */
+	ZK_TABLE_GROUP = 'G',      /* partition: its state */
+	ZK_TABLE_GROUP_HARD = 'H', /* partition: Raft's term and vote */
+	ZK_TABLE_GROUP_LOG = 'M',  /* partition, index, part u32 */
+	ZK_TABLE_WRITER = 'W',     /* partition, session */
 	/* of the replicated tree */
 	ZK_TABLE_ANSWER = 'a',    /* session, number: see answer.c */
 	ZK_TABLE_CONF = 'c',      /* "": the members; see store.c */

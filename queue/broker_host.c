@@ -1,0 +1,297 @@
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "queue/broker_impl.h"
+
+/*
+ * Other hosts: what is to be sent to each is put together into frames, and
+ * each tells the others in regular intervals that it lives, once for all
+ * partitions.  Groups that sleep rely on that.
+ */
+
+#define MESSAGE_HEAD (1u + 8)
+
+/* How long a host that was last heard of then is taken to live. */
+static uint64_t
+silence_ms(const struct zk_broker *b)
+{
+	return b->options.election_ms;
+}
+
+struct zk_host *
+zk_host_find(struct zk_broker *b, uint64_t node)
+{
+	for (uint32_t i = 0; i < b->host_count; i++)
+		if (b->hosts[i].node == node)
+			return &b->hosts[i];
+	return NULL;
+}
+
+struct zk_host *
+zk_host_get(struct zk_broker *b, uint64_t node)
+{
+	struct zk_host *host = zk_host_find(b, node);
+
+	if (host != NULL || node == 0 || node == b->options.self)
+		return host;
+	/* The place of one that is not heard of and not needed. */
+	for (uint32_t i = 0; i < b->host_count && host == NULL; i++)
+		if (!b->hosts[i].shared && !b->hosts[i].alive &&
+		    b->host_count == ZK_HOSTS_MAX &&
+		    b->hosts[i].out[ZK_BROKER_FAST].len == 0 &&
+		    b->hosts[i].out[ZK_BROKER_BULK].len == 0)
+			host = &b->hosts[i];
+	if (host != NULL) {
+		for (unsigned lane = 0; lane < ZK_BROKER_LANES; lane++)
+			free(host->out[lane].bytes);
+	} else if (b->host_count < ZK_HOSTS_MAX) {
+		host = &b->hosts[b->host_count++];
+	} else {
+		return NULL;
+	}
+	*host = (struct zk_host){.node = node, .room = true};
+	return host;
+}
+
+bool
+zk_host_is_alive(struct zk_broker *b, uint64_t node)
+{
+	const struct zk_host *host = zk_host_find(b, node);
+
+	return host != NULL && host->alive;
+}
+
+/* --- frames --------------------------------------------------------------- */
+
+static void
+flush_lane(struct zk_broker *b, struct zk_host *host, unsigned lane)
+{
+	struct zk_out *out = &host->out[lane];
+
+	if (out->len > 0) {
+		b->options.sink.send(b->options.sink.arg, host->node, lane,
+		    out->bytes, out->len);
+		b->counts.frames++;
+	}
+	out->len = 0;
+	out->answers_at = 0;
+}
+
+static bool
+reserve(struct zk_out *out, size_t bytes)
+{
+	size_t cap = out->cap == 0 ? 1024 : out->cap;
+	void *grown;
+
+	while (cap - out->len < bytes)
+		cap *= 2;
+	if (cap == out->cap)
+		return true;
+	grown = realloc(out->bytes, cap);
+	if (grown == NULL)
+		return false;
+	out->bytes = grown;
+	out->cap = cap;
+	return true;
+}
+
+bool
+zk_host_begin(struct zk_broker *b, uint64_t to, unsigned lane,
+    enum zk_message_kind kind, uint64_t partition, size_t bytes,
+    struct zk_enc *ret_enc)
+{
+	const size_t max =
+	    lane == ZK_BROKER_FAST ? ZK_FAST_FRAME_MAX : ZK_BULK_FRAME_MAX;
+	struct zk_host *host = zk_host_get(b, to);
+	struct zk_out *out;
+
+	if (host == NULL)
+		return false;
+	bytes += MESSAGE_HEAD;
+	ZK_ASSERT(bytes <= max);
+	out = &host->out[lane];
+	if (out->len + bytes > max ||
+	    (lane == ZK_BROKER_BULK && out->len >= ZK_BULK_FRAME_AIM))
+		flush_lane(b, host, lane);
+	if (!reserve(out, bytes))
+		return false;
+	zk_enc_init(ret_enc, out->bytes, out->len + bytes);
+	ret_enc->len = out->len;
+	zk_enc_u8(ret_enc, (uint8_t)kind);
+	zk_enc_u64(ret_enc, partition);
+	return true;
+}
+
+void
+zk_host_commit(struct zk_broker *b, uint64_t to, unsigned lane,
+    const struct zk_enc *enc)
+{
+	struct zk_host *host = zk_host_find(b, to);
+
+	ZK_ASSERT(host != NULL);
+	ZK_ASSERT(!enc->failed);
+	ZK_ASSERT(enc->buf == host->out[lane].bytes);
+
+	host->out[lane].len = enc->len;
+	host->out[lane].answers_at = 0;
+}
+
+void
+zk_host_flush(struct zk_broker *b)
+{
+	for (uint32_t i = 0; i < b->host_count; i++)
+		for (unsigned lane = 0; lane < ZK_BROKER_LANES; lane++)
+			flush_lane(b, &b->hosts[i], lane);
+}
+
+void
+zk_host_free(struct zk_broker *b)
+{
+	for (uint32_t i = 0; i < b->host_count; i++)
+		for (unsigned lane = 0; lane < ZK_BROKER_LANES; lane++)
+			free(b->hosts[i].out[lane].bytes);
+	b->host_count = 0;
+}
+
+/* --- life ----------------------------------------------------------------- */
+
+/* Groups that sleep, or work, with this host as a member. */
+static void
+came_to_life(struct zk_broker *b, const struct zk_host *host)
+{
+	for (struct zk_part *part = zk_part_next(b, NULL); part != NULL;
+	     part = zk_part_next(b, part)) {
+		struct zk_group *g = part->group;
+
+		if (g != NULL && zk_group_leads(g) &&
+		    zk_raft_conf_slot(zk_raft_conf(&g->raft), host->node) >= 0)
+			zk_group_wake(g);
+	}
+}
+
+void
+zk_host_down(struct zk_broker *b, struct zk_host *host)
+{
+	const struct zk_event lost = {
+	    .type = ZK_EV_PEER_LOST,
+	    .peer = host->node,
+	};
+
+	host->alive = false;
+	host->boot = 0;
+	for (struct zk_part *part = zk_part_next(b, NULL); part != NULL;
+	     part = zk_part_next(b, part)) {
+		struct zk_group *g = part->group;
+
+		if (part->leader == host->node)
+			part->leader = 0;
+		if (part->aimed == host->node)
+			zk_append_retarget(part);
+		if (g == NULL ||
+		    zk_raft_conf_slot(zk_raft_conf(&g->raft), host->node) < 0)
+			continue;
+		/* Who leads sleeps on if enough others live. */
+		if (!zk_group_leads(g) ? g->raft.leader == host->node
+		                       : !zk_group_quorum_lives(g))
+			zk_group_wake(g);
+		(void)zk_group_step(g, &lost);
+	}
+}
+
+void
+zk_host_heard(struct zk_broker *b, uint64_t from)
+{
+	struct zk_host *host = zk_host_get(b, from);
+
+	if (host == NULL)
+		return;
+	host->heard_ms = zk_broker_now(b);
+	if (host->alive)
+		return;
+	host->alive = true;
+	host->alive_since_ms = host->heard_ms;
+	came_to_life(b, host);
+}
+
+int
+zk_host_on_alive(struct zk_broker *b, uint64_t from, struct zk_dec *dec)
+{
+	const uint64_t boot = zk_dec_u64(dec);
+	const uint8_t flags = zk_dec_u8(dec);
+	struct zk_host *host = zk_host_find(b, from);
+
+	if (dec->failed || boot == 0)
+		return -EPROTO;
+	if (host == NULL)
+		return 0;
+	/* Another run of it knows nothing of what it slept on. */
+	if (host->boot != 0 && host->boot != boot) {
+		zk_host_down(b, host);
+		zk_host_heard(b, from);
+	}
+	host->boot = boot;
+	host->room = (flags & 1) != 0;
+	return 0;
+}
+
+static void
+tell_alive(struct zk_broker *b)
+{
+	struct zk_enc enc;
+
+	for (uint32_t i = 0; i < b->host_count; i++) {
+		const uint64_t node = b->hosts[i].node;
+
+		if (!b->hosts[i].shared ||
+		    !zk_host_begin(b, node, ZK_BROKER_FAST, ZK_TELL_ALIVE, 0,
+		        16, &enc))
+			continue;
+		zk_enc_u64(&enc, b->session);
+		zk_enc_u8(&enc, b->room ? 1 : 0);
+		zk_host_commit(b, node, ZK_BROKER_FAST, &enc);
+	}
+}
+
+/* Which hosts have a group in common with this one. */
+static void
+find_shared(struct zk_broker *b)
+{
+	b->shares_stale = false;
+	for (uint32_t i = 0; i < b->host_count; i++)
+		b->hosts[i].shared = false;
+	for (struct zk_part *part = zk_part_next(b, NULL); part != NULL;
+	     part = zk_part_next(b, part)) {
+		const struct zk_conf *conf;
+
+		if (part->group == NULL)
+			continue;
+		conf = zk_raft_conf(&part->group->raft);
+		for (uint32_t i = 0; i < conf->count; i++) {
+			struct zk_host *host = zk_host_get(b, conf->ids[i]);
+
+			if (host != NULL)
+				host->shared = true;
+		}
+	}
+}
+
+void
+zk_host_tick(struct zk_broker *b)
+{
+	const uint64_t now = zk_broker_now(b);
+
+	if (b->shares_stale)
+		find_shared(b);
+	for (uint32_t i = 0; i < b->host_count; i++) {
+		struct zk_host *host = &b->hosts[i];
+
+		if (host->alive && now - host->heard_ms > silence_ms(b))
+			zk_host_down(b, host);
+	}
+	if (now - b->beacon_ms < b->options.heartbeat_ms)
+		return;
+	b->beacon_ms = now;
+	tell_alive(b);
+}

@@ -1,0 +1,297 @@
+#include "queue/plog.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "base/codec.h"
+#include "base/err.h"
+#include "consensus/msg_codec.h"
+#include "store/datadir.h"
+
+/*
+ * TOPICS row: format u32, node u64.  GROUP row: status u8, disk_first u64,
+ * base_index u64, base_term u64, base_offset u64, commit_index u64, time i64
+ * u32, conf_count u32, then for each its index u64 and the configuration as
+ * consensus/msg_codec.h has it.  GROUP_HARD row: term u64, vote u64.
+ * Little-endian.
+ */
+#define FORMAT            1u
+#define MAP_BYTES_DEFAULT ((size_t)1 << 40)
+#define STATE_BYTES_MAX   (80u + ZK_PCONFS_MAX * (8u + ZK_CONF_WIRE_MAX))
+
+struct zk_plog {
+	struct zk_env *env;
+};
+
+/* --- whose it is ---------------------------------------------------------- */
+
+static struct zk_key
+owner_key(void)
+{
+	struct zk_key key;
+
+	zk_key_init(&key, ZK_TABLE_TOPICS);
+	return key;
+}
+
+static int
+owner_check(struct zk_tx *tx, uint64_t self)
+{
+	const struct zk_key key = owner_key();
+	const void *value;
+	struct zk_dec dec;
+	uint64_t node;
+	size_t len;
+	int rc;
+
+	rc = zk_row_get(tx, &key, &value, &len);
+	if (rc < 0)
+		return rc;
+	zk_dec_init(&dec, value, len);
+	if (zk_dec_u32(&dec) != FORMAT)
+		return -ZK_EVERSION;
+	node = zk_dec_u64(&dec);
+	if (!zk_dec_done(&dec))
+		return -ZK_ECORRUPT;
+	return node == self ? 0 : -ZK_EFOREIGN;
+}
+
+static int
+owner_make(struct zk_plog *plog, uint64_t self)
+{
+	const struct zk_key key = owner_key();
+	struct zk_tx tx = {.env = NULL};
+	uint8_t value[12];
+	struct zk_enc enc;
+	int rc;
+
+	rc = zk_env_begin(plog->env, &tx);
+	if (rc < 0)
+		return rc;
+	zk_enc_init(&enc, value, sizeof(value));
+	zk_enc_u32(&enc, FORMAT);
+	zk_enc_u64(&enc, self);
+	ZK_ASSERT(!enc.failed);
+	rc = zk_row_put(&tx, &key, value, enc.len);
+	if (rc < 0) {
+		zk_env_abort(&tx);
+		return rc;
+	}
+	return zk_env_commit(&tx);
+}
+
+static int
+owner_open(struct zk_plog *plog, uint64_t self)
+{
+	struct zk_tx *tx;
+	int rc;
+
+	rc = zk_env_read_begin(plog->env, &tx);
+	if (rc < 0)
+		return rc;
+	rc = owner_check(tx, self);
+	zk_env_read_end(tx);
+	return rc == -ENOENT ? owner_make(plog, self) : rc;
+}
+
+int
+zk_plog_open(const char *dir, uint64_t self, size_t map_bytes,
+    struct zk_plog **ret_plog)
+{
+	struct zk_plog *plog;
+	char path[4096];
+	int rc;
+
+	ZK_ASSERT(self != 0);
+
+	if (snprintf(path, sizeof(path), "%s/%s", dir, ZK_DATADIR_TOPICS) >=
+	    (int)sizeof(path))
+		return -ENAMETOOLONG;
+	plog = calloc(1, sizeof(*plog));
+	if (plog == NULL)
+		return -ENOMEM;
+	rc = zk_env_open(path, map_bytes != 0 ? map_bytes : MAP_BYTES_DEFAULT,
+	    &plog->env);
+	if (rc == 0)
+		rc = owner_open(plog, self);
+	if (rc < 0) {
+		zk_plog_close(plog);
+		return rc;
+	}
+	*ret_plog = plog;
+	return 0;
+}
+
+void
+zk_plog_close(struct zk_plog *plog)
+{
+	if (plog == NULL)
+		return;
+	zk_env_close(plog->env);
+	free(plog);
+}
+
+struct zk_env *
+zk_plog_env(struct zk_plog *plog)
+{
+	return plog->env;
+}
+
+/* --- a partition's state -------------------------------------------------- */
+
+int
+zk_pstate_put(struct zk_tx *tx, uint64_t id, const struct zk_pstate *state)
+{
+	const struct zk_key key = zk_key1(ZK_TABLE_GROUP, id);
+	uint8_t value[STATE_BYTES_MAX];
+	struct zk_enc enc;
+
+	ZK_ASSERT(state->conf_count > 0);
+	ZK_ASSERT(state->conf_count <= ZK_PCONFS_MAX);
+
+	zk_enc_init(&enc, value, sizeof(value));
+	zk_enc_u8(&enc, (uint8_t)state->status);
+	zk_enc_u64(&enc, state->disk_first);
+	zk_enc_u64(&enc, state->base_index);
+	zk_enc_u64(&enc, state->base_term);
+	zk_enc_u64(&enc, state->base_offset);
+	zk_enc_u64(&enc, state->commit_index);
+	zk_enc_i64(&enc, state->time.sec);
+	zk_enc_u32(&enc, state->time.nsec);
+	zk_enc_u32(&enc, state->conf_count);
+	for (uint32_t i = 0; i < state->conf_count; i++) {
+		zk_enc_u64(&enc, state->confs[i].index);
+		zk_conf_encode(&enc, &state->confs[i].conf);
+	}
+	ZK_ASSERT(!enc.failed);
+	return zk_row_put(tx, &key, value, enc.len);
+}
+
+static int
+dec_state(struct zk_dec *dec, struct zk_pstate *ret_state)
+{
+	const uint8_t status = zk_dec_u8(dec);
+
+	ret_state->disk_first = zk_dec_u64(dec);
+	ret_state->base_index = zk_dec_u64(dec);
+	ret_state->base_term = zk_dec_u64(dec);
+	ret_state->base_offset = zk_dec_u64(dec);
+	ret_state->commit_index = zk_dec_u64(dec);
+	ret_state->time.sec = zk_dec_i64(dec);
+	ret_state->time.nsec = zk_dec_u32(dec);
+	ret_state->conf_count = zk_dec_u32(dec);
+	if (dec->failed || status < ZK_PART_LIVE || status > ZK_PART_DROPPED ||
+	    ret_state->conf_count == 0 ||
+	    ret_state->conf_count > ZK_PCONFS_MAX ||
+	    ret_state->commit_index < ret_state->base_index)
+		return -ZK_ECORRUPT;
+	ret_state->status = (enum zk_pstatus)status;
+	for (uint32_t i = 0; i < ret_state->conf_count; i++) {
+		ret_state->confs[i].index = zk_dec_u64(dec);
+		if (zk_conf_decode(dec, &ret_state->confs[i].conf) < 0)
+			return -ZK_ECORRUPT;
+	}
+	return zk_dec_done(dec) ? 0 : -ZK_ECORRUPT;
+}
+
+int
+zk_pstate_get(struct zk_tx *tx, uint64_t id, struct zk_pstate *ret_state)
+{
+	const struct zk_key key = zk_key1(ZK_TABLE_GROUP, id);
+	const void *value;
+	struct zk_dec dec;
+	size_t len;
+	int rc;
+
+	rc = zk_row_get(tx, &key, &value, &len);
+	if (rc < 0)
+		return rc;
+	zk_dec_init(&dec, value, len);
+	rc = dec_state(&dec, ret_state);
+	return rc < 0 ? (tx->fatal = rc) : 0;
+}
+
+int
+zk_pstate_delete(struct zk_tx *tx, uint64_t id)
+{
+	const struct zk_key key = zk_key1(ZK_TABLE_GROUP, id);
+
+	return zk_row_delete(tx, &key);
+}
+
+int
+zk_phard_put(struct zk_tx *tx, uint64_t id, uint64_t term, uint64_t vote)
+{
+	const struct zk_key key = zk_key1(ZK_TABLE_GROUP_HARD, id);
+	uint8_t value[16];
+	struct zk_enc enc;
+
+	zk_enc_init(&enc, value, sizeof(value));
+	zk_enc_u64(&enc, term);
+	zk_enc_u64(&enc, vote);
+	ZK_ASSERT(!enc.failed);
+	return zk_row_put(tx, &key, value, enc.len);
+}
+
+int
+zk_phard_get(struct zk_tx *tx, uint64_t id, uint64_t *ret_term,
+    uint64_t *ret_vote)
+{
+	const struct zk_key key = zk_key1(ZK_TABLE_GROUP_HARD, id);
+	const void *value;
+	struct zk_dec dec;
+	size_t len;
+	int rc;
+
+	rc = zk_row_get(tx, &key, &value, &len);
+	if (rc < 0)
+		return rc;
+	zk_dec_init(&dec, value, len);
+	*ret_term = zk_dec_u64(&dec);
+	*ret_vote = zk_dec_u64(&dec);
+	return zk_dec_done(&dec) ? 0 : (tx->fatal = -ZK_ECORRUPT);
+}
+
+int
+zk_phard_delete(struct zk_tx *tx, uint64_t id)
+{
+	const struct zk_key key = zk_key1(ZK_TABLE_GROUP_HARD, id);
+
+	return zk_row_delete(tx, &key);
+}
+
+/* The partition of the first row of that table after id; -ENOENT. */
+static int
+next_of(struct zk_tx *tx, enum zk_table table, uint64_t id, uint64_t *ret_id)
+{
+	const struct zk_key from = zk_key1(table, id + 1);
+	struct zk_scan scan;
+	int rc;
+
+	if (id == UINT64_MAX)
+		return -ENOENT;
+	rc = zk_scan_begin(tx, &from, 1, &scan);
+	if (rc < 0)
+		return rc;
+	rc = zk_scan_next(&scan);
+	if (rc == 0 && scan.at.len != 1 + 8)
+		rc = tx->fatal = -ZK_ECORRUPT;
+	if (rc == 0)
+		*ret_id = zk_get_be64(scan.at.bytes + 1);
+	zk_scan_end(&scan);
+	return rc;
+}
+
+int
+zk_pstate_next(struct zk_tx *tx, uint64_t id, uint64_t *ret_id)
+{
+	return next_of(tx, ZK_TABLE_GROUP, id, ret_id);
+}
+
+int
+zk_phard_next(struct zk_tx *tx, uint64_t id, uint64_t *ret_id)
+{
+	return next_of(tx, ZK_TABLE_GROUP_HARD, id, ret_id);
+}
