@@ -249,6 +249,28 @@ get(const char *name)
 	return buf;
 }
 
+__attribute__((unused)) static bool
+exists(const char *name)
+{
+	struct stat st;
+
+	return lstat(name, &st) == 0;
+}
+
+/* How many commands of that kind were applied. */
+__attribute__((unused)) static unsigned
+applied(const char *op)
+{
+	char want[64];
+	const char *text = get(".zkfs/counts"), *at;
+
+	(void)snprintf(want, sizeof(want), "%s=", op);
+	at = strstr(text, want);
+	return at == NULL
+	    ? 0
+	    : (unsigned)atoi(at + strlen(want)); /* NOLINT(cert-err34-c) */
+}
+
 /* Waits for what follows on its own, up to a bound. */
 #define EVENTUALLY(cond)                                                       \
 	do {                                                                   \
