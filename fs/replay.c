@@ -11,7 +11,6 @@
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -26,10 +25,7 @@
 #define PAUSE_MS_MAX 5000u
 
 /* How often one task is tried when somebody gets in between. */
-#define TRIES_MAX 16u
-
-/* Names in the scratch directory. */
-static const char scratch_from[] = "a", scratch_to[] = "b";
+#define TRIES_MAX 24u
 
 /* --- the helper ------------------------------------------------------------ */
 
@@ -235,179 +231,19 @@ prepare(struct zk_fs *fs, const struct zk_task *task, bool ask_again)
 		    0, 0);
 }
 
-/* --- from an order to tasks ------------------------------------------------ */
-
-static bool
-knows(struct zk_fs *fs, uint64_t ino)
-{
-	bool known;
-
-	if (zk_is_virtual(ino))
-		return true;
-	(void)pthread_mutex_lock(&fs->inodes.lock);
-	known = zk_inode_is_known(zk_inodes_find(&fs->inodes, ino));
-	(void)pthread_mutex_unlock(&fs->inodes.lock);
-	return known;
-}
-
-/* Whether the event can be raised under this name. */
-static bool
-is_usable(struct zk_fs *fs, const struct zk_order_side *side)
-{
-	bool usable;
-
-	(void)pthread_mutex_lock(&fs->replay.lock);
-	usable = side->dir != 0 && side->name[0] != '\0' && !side->overtaken &&
-	    !side->unknown;
-	(void)pthread_mutex_unlock(&fs->replay.lock);
-	return usable && knows(fs, side->dir);
-}
-
+/* What was moved there has another place, and must not be found in this one. */
 static void
-set_place(const struct zk_order_side *side, uint64_t *dir, char *name)
+sweep(struct zk_fs *fs, const struct zk_task *task)
 {
-	*dir = side->dir;
-	(void)snprintf(name, ZK_NAME_MAX + 1, "%s", side->name);
+	if (task->name[0] != '\0' && task->dir == 0)
+		(void)fuse_lowlevel_notify_inval_entry(fs->session,
+		    ZK_INO_SCRATCH, task->name, strlen(task->name));
+	if (task->name2[0] != '\0' && task->dir2 == 0)
+		(void)fuse_lowlevel_notify_inval_entry(fs->session,
+		    ZK_INO_SCRATCH, task->name2, strlen(task->name2));
 }
 
-static bool
-plan_delete(struct zk_fs *fs, const struct zk_order *order,
-    struct zk_task *task)
-{
-	task->act = ZK_TASK_DELETE;
-	if (is_usable(fs, &order->sides[0])) {
-		set_place(&order->sides[0], &task->dir, task->name);
-		return true;
-	}
-	/* At least IN_DELETE_SELF. */
-	(void)snprintf(task->name, sizeof(task->name), "%s", scratch_from);
-	return order->nlink == 0 && knows(fs, order->ino);
-}
-
-static bool
-plan_rename(struct zk_fs *fs, const struct zk_order *order,
-    struct zk_task *task)
-{
-	const struct zk_order_side *from = &order->sides[order->back];
-	const struct zk_order_side *to = &order->sides[!order->back];
-	const bool use_from = is_usable(fs, from), use_to = is_usable(fs, to);
-
-	task->act = order->exchange && use_from && use_to ? ZK_TASK_EXCHANGE
-	                                                  : ZK_TASK_RENAME;
-	(void)snprintf(task->name, sizeof(task->name), "%s", scratch_from);
-	(void)snprintf(task->name2, sizeof(task->name2), "%s", scratch_to);
-	if (use_from)
-		set_place(from, &task->dir, task->name);
-	if (use_to)
-		set_place(to, &task->dir2, task->name2);
-	/* With neither at least IN_MOVE_SELF. */
-	return use_from || use_to || knows(fs, order->ino);
-}
-
-static bool
-plan_change(struct zk_fs *fs, const struct zk_order *order,
-    struct zk_task *task, bool *ret_ask_again)
-{
-	const struct zk_order_side *side = &order->sides[0];
-	struct zk_attr attr;
-	int rc;
-
-	task->act = order->kind == ZK_ORDER_ATTRIB ? ZK_TASK_ATTRIB
-	    : S_ISREG(order->type)                 ? ZK_TASK_WRITE
-	                                           : ZK_TASK_MODIFY;
-	if (!is_usable(fs, side))
-		return knows(fs, order->ino);
-	set_place(side, &task->dir, task->name);
-	/* The name may lead elsewhere by now: then it is not to be believed. */
-	if (!zk_is_virtual(side->dir)) {
-		rc = fs->port.lookup(fs->port.impl, side->dir, side->name,
-		    strlen(side->name), &attr);
-		*ret_ask_again = rc < 0 || attr.ino != order->ino;
-	}
-	return true;
-}
-
-/* What agrees with the name's state now; first that it is there. */
-static bool
-plan_sync(struct zk_fs *fs, struct zk_order *order, struct zk_task *task)
-{
-	const struct zk_order_side *side = &order->sides[0];
-	struct zk_attr attr;
-	int rc;
-
-	if (!is_usable(fs, side))
-		return false;
-	set_place(side, &task->dir, task->name);
-	rc = fs->port.lookup(fs->port.impl, side->dir, side->name,
-	    strlen(side->name), &attr);
-	if (rc == 0) {
-		task->act = ZK_TASK_CREATE;
-		task->ino = order->ino = attr.ino;
-		task->type = order->type = attr.mode & S_IFMT;
-		return true;
-	}
-	task->act = ZK_TASK_DELETE;
-	task->ino = ZK_INO_GHOST + (++fs->replay.ghost_last & 0xffffff);
-	return rc == -ENOENT;
-}
-
-/* False: there is nobody to tell. */
-static bool
-plan(struct zk_fs *fs, struct zk_order *order, struct zk_task *task,
-    bool *ret_ask_again)
-{
-	*task = (struct zk_task){.ino = order->ino, .type = order->type};
-	switch (order->kind) {
-	case ZK_ORDER_CREATE:
-		task->act = ZK_TASK_CREATE;
-		if (!is_usable(fs, &order->sides[0]))
-			return false;
-		set_place(&order->sides[0], &task->dir, task->name);
-		return true;
-	case ZK_ORDER_DELETE:
-		return plan_delete(fs, order, task);
-	case ZK_ORDER_RENAME:
-		return plan_rename(fs, order, task);
-	case ZK_ORDER_MODIFY:
-	case ZK_ORDER_ATTRIB:
-		return plan_change(fs, order, task, ret_ask_again);
-	case ZK_ORDER_SYNC:
-		break;
-	}
-	return plan_sync(fs, order, task);
-}
-
-/* The task is done.  True: the order has another one. */
-static bool
-next_step(struct zk_replay *r, struct zk_order *order,
-    const struct zk_task *task)
-{
-	bool again = false;
-
-	(void)pthread_mutex_lock(&r->lock);
-	if (order->kind == ZK_ORDER_SYNC && task->act == ZK_TASK_CREATE &&
-	    S_ISREG(order->type)) {
-		/* Who knew that it is there learns that it may be another. */
-		order->kind = ZK_ORDER_MODIFY;
-		again = true;
-	} else if (task->act == ZK_TASK_RENAME && order->ino2 != 0) {
-		order->ino = order->ino2;
-		order->type = order->type2;
-		order->nlink = order->nlink2;
-		order->ino2 = 0;
-		order->back = order->exchange;
-		again =
-		    order->exchange || (task->dir2 == 0 && order->nlink == 0);
-		/* What was replaced without its name: IN_DELETE_SELF. */
-		if (!order->exchange) {
-			order->kind = ZK_ORDER_DELETE;
-			order->sides[0].unknown = true;
-		}
-		order->exchange = false;
-	}
-	(void)pthread_mutex_unlock(&r->lock);
-	return again;
-}
+/* --- orders ---------------------------------------------------------------- */
 
 /* One try.  0: raised; -EPIPE: without a helper; others: not raised. */
 static int
@@ -428,6 +264,7 @@ attempt(struct zk_fs *fs, struct zk_order *order, const struct zk_task *task,
 	prepare(fs, task, ask_again);
 	rc = ask(fs, task, sizeof(*task), &result);
 	atomic_store(&r->busy, false);
+	sweep(fs, task);
 	(void)pthread_mutex_lock(&r->lock);
 	if (rc == -EPIPE && order->raised)
 		rc = 0;
@@ -452,8 +289,51 @@ count(struct zk_replay *r, uint64_t *counter)
 	(void)pthread_mutex_unlock(&r->lock);
 }
 
-/* All events of an order.  False: it is not done, and the end has come. */
+/*
+ * It cannot be done as it was; so at least what agrees with the state is
+ * raised, in its turn.
+ */
+static void
+give_up(struct zk_fs *fs, const struct zk_order *order)
+{
+	struct zk_replay *r = &fs->replay;
+	count(r, &r->counts.failed);
+	if (order->kind == ZK_ORDER_SYNC)
+		return;
+	for (int i = 0; i < 2; i++) {
+		const struct zk_order_side *side = &order->sides[i];
+		if (zk_side_is_usable(fs, side))
+			zk_replay_sync(fs, side->dir, side->name,
+			    strlen(side->name));
+	}
+}
+
+/* Whether there is nobody who could be told by another try. */
 static bool
+is_hopeless(struct zk_order *order, const struct zk_task *task, int rc)
+{
+	/* Nobody can watch what the kernel does not know. */
+	if (rc == -ESTALE && task->name[0] == '\0')
+		return true;
+	/* It is being executed, and so cannot be opened for writing. */
+	if (rc == -ETXTBSY)
+		order->in_use = true;
+	return false;
+}
+
+/*
+ * Somebody was in between.  The kernel moves a directory within its cache only
+ * if it gets the locks at once, and a rename elsewhere may have them: ESTALE.
+ */
+static void
+rest(struct zk_fs *fs, int rc, unsigned tries)
+{
+	if (rc == -ESTALE && tries > 1)
+		(void)wait_event(fs, 1 << (tries < 7 ? tries - 2 : 5));
+}
+
+/* All events of an order, or as many as the end of the mount allows. */
+static void
 carry_out(struct zk_fs *fs, struct zk_order *order)
 {
 	struct zk_replay *r = &fs->replay;
@@ -462,31 +342,24 @@ carry_out(struct zk_fs *fs, struct zk_order *order)
 	bool ask_again;
 	int rc;
 
-	for (;;) {
+	while (tries < TRIES_MAX) {
 		ask_again = tries > 0;
-		if (!plan(fs, order, &task, &ask_again))
-			return true;
+		if (!zk_plan(fs, order, &task, &ask_again))
+			return;
 		rc = attempt(fs, order, &task, ask_again);
-		if (rc == -ESHUTDOWN)
-			return false;
-		if (rc == 0) {
-			tries = 0;
-			if (!next_step(r, order, &task))
-				return true;
-			continue;
-		}
 		if (rc == -EPIPE)
 			restart(fs);
-		/* Nobody can watch what the kernel does not know. */
-		if (rc == -ESTALE && task.name[0] == '\0')
-			return true;
-		if (is_over(r))
-			return false;
-		if (rc != -EPIPE && ++tries == TRIES_MAX) {
-			count(r, &r->counts.failed);
-			return true;
-		}
+		else
+			tries++;
+		if (rc == 0 && !zk_plan_next(r, order, &task))
+			return;
+		if (rc == 0)
+			tries = 0;
+		if (is_over(r) || is_hopeless(order, &task, rc))
+			return;
+		rest(fs, rc, tries);
 	}
+	give_up(fs, order);
 }
 
 static void *
@@ -515,7 +388,7 @@ feed(void *arg)
 				bury(r);
 			continue;
 		}
-		(void)carry_out(fs, order);
+		carry_out(fs, order);
 		(void)pthread_mutex_lock(&r->lock);
 		zk_queue_done(&r->queue, order);
 		r->current = NULL;

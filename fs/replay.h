@@ -25,6 +25,7 @@
  *   Bounded: when it is long, changes of one name become one.
  * - replay.c: a thread that takes the orders one at a time, makes the kernel's
  *   caches forget what they concern, and has the helper do a task.
+ * - replay_take.c, replay_plan.c: from changes to orders to tasks.
  * - replay_helper.c: the helper.  It has no descriptor but its socket and a
  *   private copy of the mount, so that it neither keeps the mount busy nor a
  *   dead daemon's requests alive.
@@ -80,6 +81,7 @@ struct zk_order {
 	enum zk_order_kind kind;
 	bool exchange;
 	bool back;   /* the second half of an exchange */
+	bool in_use; /* cannot be opened for writing */
 	bool raised; /* the kernel has been told, so the event is certain */
 	uint64_t ino, ino2;
 	uint32_t type, type2, nlink, nlink2;
@@ -213,5 +215,18 @@ struct zk_order *zk_queue_find(struct zk_replay_queue *q,
     enum zk_order_kind kind, uint64_t dir, const char *name, size_t name_len,
     const struct zk_order *not_this);
 void zk_queue_fini(struct zk_replay_queue *q);
+
+/* replay_plan.c; without the lock, by the thread that has the order. */
+/* Whether the event can be raised under this name. */
+bool zk_side_is_usable(struct zk_fs *fs, const struct zk_order_side *side);
+/*
+ * The next task of the order; false: there is nobody to tell.  *ret_ask_again
+ * is set where the kernel's idea of a name is not to be believed.
+ */
+bool zk_plan(struct zk_fs *fs, struct zk_order *order, struct zk_task *task,
+    bool *ret_ask_again);
+/* The task is done.  True: the order has another one. */
+bool zk_plan_next(struct zk_replay *r, struct zk_order *order,
+    const struct zk_task *task);
 
 #endif

@@ -161,6 +161,19 @@ act_on_node(int dir, const struct zk_task *task)
 	return rc;
 }
 
+/*
+ * A directory has one place in the kernel's cache, and a rename, which holds
+ * the lock that moving it there takes, cannot look it up in another.
+ */
+static void
+look_first(int dir, const char *name)
+{
+	const int fd = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd >= 0)
+		(void)close(fd);
+}
+
 static int
 move(int dir, const struct zk_task *task, uint32_t *ret_unknown)
 {
@@ -172,6 +185,10 @@ move(int dir, const struct zk_task *task, uint32_t *ret_unknown)
 	if (dir2 < 0) {
 		*ret_unknown = 2;
 		return dir2;
+	}
+	if (task->act == ZK_TASK_EXCHANGE || S_ISDIR(task->type)) {
+		look_first(dir, task->name);
+		look_first(dir2, task->name2);
 	}
 	rc = renameat2(dir, task->name, dir2, task->name2, flags) < 0 ? -errno
 	                                                              : 0;

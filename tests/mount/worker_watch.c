@@ -1,0 +1,405 @@
+/*
+ * worker_watch: random changes, and a model of a directory that is kept by
+ * its inotify events alone.
+ *
+ *   worker_watch churn DIR SEED COUNT   random changes in DIR/d0 and DIR/d1 on
+ *                                       a few names; failures of the kinds
+ *                                       that a race may cause are no matter
+ *   worker_watch model DIR SECONDS      says "ready" when it watches, then
+ *                                       follows the events.  Once a line has
+ *                                       come on stdin, it waits until the model
+ *                                       agrees with the tree, for so long, and
+ *                                       looks that it stays so.  Status 0:
+ *                                       it does; 1: differences are printed
+ *
+ * The model knows which names there are from events only.  What a name leads
+ * to (type, mode, content) is read again at each event about it.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define DIRS      2
+#define NAMES     6
+#define ENTRIES   4096
+#define TEXT_MAX  256
+#define SETTLE_MS 300
+
+static uint64_t
+now_ms(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+/* --- churn ---------------------------------------------------------------- */
+
+static uint64_t rng;
+
+static unsigned
+pick(unsigned n)
+{
+	rng = rng * 6364136223846793005u + 1442695040888963407u;
+	return (unsigned)(rng >> 33) % n;
+}
+
+static void
+pick_path(char *path, size_t cap)
+{
+	(void)snprintf(path, cap, "d%u/n%u", pick(DIRS), pick(NAMES));
+}
+
+static int
+put(const char *path, int flags)
+{
+	char text[64];
+	const int len = snprintf(text, sizeof(text), "%u\n", pick(1000000));
+	const int fd = open(path, O_WRONLY | O_NOFOLLOW | flags, 0644);
+	int rc = 0;
+
+	if (fd < 0)
+		return -1;
+	if (write(fd, text, (size_t)len) != len)
+		rc = -1;
+	return close(fd) < 0 ? -1 : rc;
+}
+
+static int
+change(void)
+{
+	char a[32], b[32];
+
+	pick_path(a, sizeof(a));
+	pick_path(b, sizeof(b));
+	switch (pick(16)) {
+	case 0:
+	case 1:
+		return put(a, O_CREAT | O_TRUNC);
+	case 2:
+		return put(a, O_CREAT | O_EXCL);
+	case 3:
+	case 4:
+		return put(a, O_TRUNC);
+	case 5:
+		return put(a, O_APPEND);
+	case 6:
+	case 7:
+		return unlink(a);
+	case 8:
+	case 9:
+		return rename(a, b);
+	case 10:
+		return renameat2(AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE);
+	case 11:
+		return mkdir(a, 0755);
+	case 12:
+		return rmdir(a);
+	case 13:
+		return symlink("x", a);
+	case 14:
+		return link(a, b);
+	default:
+		return chmod(a, 0600 + pick(8) * 8);
+	}
+}
+
+static int
+churn(const char *dir, uint64_t seed, unsigned count)
+{
+	unsigned done = 0, again = 0;
+
+	rng = seed * 2862933555777941757u + 3037000493u;
+	if (chdir(dir) < 0) {
+		perror(dir);
+		return 1;
+	}
+	for (unsigned i = 0; i < count; i++) {
+		if (change() == 0) {
+			done++;
+			continue;
+		}
+		switch (errno) {
+		case ENOENT:
+		case EEXIST:
+		case ENOTEMPTY:
+		case EISDIR:
+		case ENOTDIR:
+		case ELOOP:
+		case EBUSY:
+		case EPERM:
+		case EINVAL:
+		case EOPNOTSUPP:
+		case ESTALE:
+			break;
+		case ETIMEDOUT:
+		case EROFS:
+			again++;
+			break;
+		default:
+			perror("churn");
+			return 1;
+		}
+	}
+	(void)printf("%u of %u changes, %u refused for a while\n", done, count,
+	    again);
+	return 0;
+}
+
+/* --- the model ------------------------------------------------------------ */
+
+struct state {
+	mode_t mode; /* 0: there is nothing */
+	bool alone;  /* a file with one name: changes of it come under that */
+	char text[TEXT_MAX];
+};
+
+struct entry {
+	int dir;
+	char name[64];
+	bool there; /* as the events say */
+	struct state state;
+	char last[64]; /* event */
+};
+
+static struct entry entries[ENTRIES];
+static unsigned entry_count, event_count, overflow_count;
+static int watches[DIRS];
+
+static struct entry *
+entry_of(int dir, const char *name)
+{
+	struct entry *e;
+
+	for (unsigned i = 0; i < entry_count; i++)
+		if (entries[i].dir == dir && strcmp(entries[i].name, name) == 0)
+			return &entries[i];
+	if (entry_count == ENTRIES)
+		abort();
+	e = &entries[entry_count++];
+	e->dir = dir;
+	(void)snprintf(e->name, sizeof(e->name), "%s", name);
+	return e;
+}
+
+static void
+look(int dir, const char *name, struct state *ret)
+{
+	char path[128];
+	struct stat st;
+	ssize_t n = 0;
+	int fd;
+
+	memset(ret, 0, sizeof(*ret));
+	(void)snprintf(path, sizeof(path), "d%d/%s", dir, name);
+	if (lstat(path, &st) < 0)
+		return;
+	ret->mode = st.st_mode;
+	if (!S_ISREG(st.st_mode))
+		return;
+	ret->alone = st.st_nlink == 1;
+	fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+	if (fd >= 0)
+		n = read(fd, ret->text, TEXT_MAX - 1);
+	if (n < 0)
+		n = 0;
+	ret->text[n] = '\0';
+	if (fd >= 0)
+		(void)close(fd);
+}
+
+static void
+list_all(void)
+{
+	for (int d = 0; d < DIRS; d++) {
+		char path[16];
+		struct dirent *de;
+		DIR *dir;
+
+		(void)snprintf(path, sizeof(path), "d%d", d);
+		dir = opendir(path);
+		while (dir != NULL && (de = readdir(dir)) != NULL) {
+			struct entry *e;
+			if (de->d_name[0] == '.')
+				continue;
+			e = entry_of(d, de->d_name);
+			e->there = true;
+			look(d, e->name, &e->state);
+			(void)strcpy(e->last, "listed");
+		}
+		if (dir != NULL)
+			(void)closedir(dir);
+	}
+}
+
+static void
+follow(const struct inotify_event *event)
+{
+	const uint32_t comes = IN_CREATE | IN_MOVED_TO;
+	const uint32_t goes = IN_DELETE | IN_MOVED_FROM;
+	struct entry *e;
+	int dir = -1;
+
+	event_count++;
+	if ((event->mask & IN_Q_OVERFLOW) != 0) {
+		overflow_count++;
+		for (unsigned i = 0; i < entry_count; i++)
+			entries[i].there = false;
+		list_all();
+		return;
+	}
+	for (int d = 0; d < DIRS; d++)
+		if (watches[d] == event->wd)
+			dir = d;
+	if (dir < 0 || event->len == 0)
+		return;
+	e = entry_of(dir, event->name);
+	if ((event->mask & comes) != 0)
+		e->there = true;
+	if ((event->mask & goes) != 0)
+		e->there = false;
+	look(dir, e->name, &e->state);
+	/* An exchange ends with IN_MOVED_FROM of what is there. */
+	if ((event->mask & IN_MOVED_FROM) != 0)
+		e->there = e->state.mode != 0;
+	(void)snprintf(e->last, sizeof(e->last), "%x", event->mask);
+}
+
+static bool
+differs(const struct entry *e, bool say)
+{
+	struct state now;
+	bool same;
+
+	look(e->dir, e->name, &now);
+	same = e->there == (now.mode != 0) &&
+	    (!e->there || !e->state.alone || !now.alone ||
+	        (e->state.mode == now.mode &&
+	            strcmp(e->state.text, now.text) == 0));
+	if (!same && say)
+		(void)printf("d%d/%s: events say %s (last %s), mode %o, "
+		             "text %s; it is mode %o, text %s\n",
+		    e->dir, e->name, e->there ? "there" : "gone", e->last,
+		    e->state.mode, e->state.text, now.mode, now.text);
+	return !same;
+}
+
+/* Names that no event has told of, too. */
+static unsigned
+differences(bool say)
+{
+	unsigned count = 0;
+
+	for (int d = 0; d < DIRS; d++) {
+		char path[16];
+		struct dirent *de;
+		DIR *dir;
+
+		(void)snprintf(path, sizeof(path), "d%d", d);
+		dir = opendir(path);
+		while (dir != NULL && (de = readdir(dir)) != NULL)
+			if (de->d_name[0] != '.')
+				(void)entry_of(d, de->d_name);
+		if (dir != NULL)
+			(void)closedir(dir);
+	}
+	for (unsigned i = 0; i < entry_count; i++)
+		count += differs(&entries[i], say);
+	return count;
+}
+
+static void
+drain(int fd, int ms)
+{
+	static char buf[65536]
+	    __attribute__((aligned(__alignof__(struct inotify_event))));
+	struct pollfd fds[] = {
+	    {.fd = fd, .events = POLLIN},
+	    {.fd = STDIN_FILENO, .events = POLLIN},
+	};
+
+	if (poll(fds, ms < 0 ? 2 : 1, ms) <= 0 || fds[0].revents == 0)
+		return;
+	const ssize_t n = read(fd, buf, sizeof(buf));
+	for (char *at = buf; n > 0 && at < buf + n;) {
+		const struct inotify_event *event = (const void *)at;
+		follow(event);
+		at += sizeof(*event) + event->len;
+	}
+}
+
+static bool
+line_has_come(void)
+{
+	struct pollfd fd = {.fd = STDIN_FILENO, .events = POLLIN};
+
+	return poll(&fd, 1, 0) > 0;
+}
+
+static int
+model(const char *dir, unsigned seconds)
+{
+	const int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	uint64_t deadline, quiet_since;
+	unsigned seen;
+
+	if (chdir(dir) < 0) {
+		perror(dir);
+		return 1;
+	}
+	for (int d = 0; d < DIRS; d++) {
+		char path[16];
+		(void)snprintf(path, sizeof(path), "d%d", d);
+		watches[d] = inotify_add_watch(fd, path,
+		    IN_CREATE | IN_DELETE | IN_MODIFY | IN_ATTRIB | IN_MOVE |
+		        IN_CLOSE_WRITE);
+		if (watches[d] < 0) {
+			perror(path);
+			return 1;
+		}
+	}
+	list_all();
+	(void)puts("ready");
+	(void)fflush(stdout);
+	while (!line_has_come())
+		drain(fd, -1);
+	deadline = now_ms() + (uint64_t)seconds * 1000;
+	/* Once it agrees, nothing may come that makes it disagree. */
+	for (;;) {
+		seen = event_count;
+		quiet_since = now_ms();
+		while (
+		    event_count == seen && now_ms() < quiet_since + SETTLE_MS)
+			drain(fd, 50);
+		if (event_count == seen && differences(false) == 0)
+			break;
+		if (now_ms() > deadline)
+			break;
+	}
+	(void)printf("%u events, %u overflows, %u names\n", event_count,
+	    overflow_count, entry_count);
+	return differences(true) == 0 ? 0 : 1;
+}
+
+int
+main(int argc, char *argv[])
+{
+	if (argc == 5 && strcmp(argv[1], "churn") == 0)
+		return churn(argv[2], strtoull(argv[3], NULL, 10),
+		    (unsigned)strtoul(argv[4], NULL, 10));
+	if (argc == 4 && strcmp(argv[1], "model") == 0)
+		return model(argv[2], (unsigned)strtoul(argv[3], NULL, 10));
+	(void)fprintf(stderr, "worker_watch: wrong use\n");
+	return 2;
+}
