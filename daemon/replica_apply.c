@@ -139,6 +139,9 @@ zk_replica_trim(struct zk_replica *r)
 	last = r->tx->state.applied_index;
 	if (zk_replica_snapshot_pins(r) < last && r->log_bytes < LOG_PINNED_MAX)
 		last = zk_replica_snapshot_pins(r);
+	/* A crash takes the tree back to there. */
+	if (zk_store_durable_index(r->store) < last)
+		last = zk_store_durable_index(r->store);
 	while (below < last && below - r->log_first < lot &&
 	    (last - below > keep || r->log_bytes > LOG_KEEP_MAX)) {
 		zk_replica_forget_length(r, below);

@@ -102,6 +102,7 @@ zk_plog_open(const char *dir, uint64_t self, size_t map_bytes,
 {
 	struct zk_plog *plog;
 	char path[4096];
+	struct zk_env_options env = {.path = path};
 	int rc;
 
 	ZK_ASSERT(self != 0);
@@ -112,8 +113,8 @@ zk_plog_open(const char *dir, uint64_t self, size_t map_bytes,
 	plog = calloc(1, sizeof(*plog));
 	if (plog == NULL)
 		return -ENOMEM;
-	rc = zk_env_open(path, map_bytes != 0 ? map_bytes : MAP_BYTES_DEFAULT,
-	    &plog->env);
+	env.map_bytes = map_bytes != 0 ? map_bytes : MAP_BYTES_DEFAULT;
+	rc = zk_env_open(&env, &plog->env);
 	if (rc == 0)
 		rc = owner_open(plog, self);
 	if (rc < 0) {

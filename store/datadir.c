@@ -16,6 +16,7 @@
 
 #include "base/assert.h"
 #include "base/err.h"
+#include "store/checkpoint.h"
 #include "store/verify.h"
 
 /*
@@ -95,9 +96,9 @@ static int
 find_stranger(int dir_fd, char *ret_name, size_t cap, bool *ret_found)
 {
 	static const char *const ours[] = {".", "..", "lost+found",
-	    ZK_DATADIR_TREE, ZK_DATADIR_LOCK, ZK_DATADIR_TOPICS,
-	    ZK_DATADIR_TOPICS_LOCK, ZK_DATADIR_PID, ZK_DATADIR_SPOOL,
-	    ZK_DATADIR_MAKING};
+	    ZK_DATADIR_TREE, ZK_DATADIR_LOCK, ZK_DATADIR_JOURNAL,
+	    ZK_DATADIR_TOPICS, ZK_DATADIR_TOPICS_LOCK, ZK_DATADIR_PID,
+	    ZK_DATADIR_SPOOL, ZK_DATADIR_MAKING};
 	struct dirent *entry;
 	int fd;
 	DIR *dir;
@@ -181,35 +182,105 @@ check_head(const char *dir, const uint8_t *head, size_t len, char **ret_why)
 	return 1;
 }
 
-/*
- * 1: a tree to be verified; 0: none yet; or a negative code.  A tree that was
- * never made looks like one that was emptied, so making one is announced.
- */
+/* A tree's data, before its journal has been looked at. */
 static int
-check_tree(const char *dir, int dir_fd, char **ret_why)
+check_data(const char *dir, int fd, char **ret_why)
 {
 	uint8_t head[2 * PAGE_BYTES];
 	struct stat st;
 	ssize_t got;
+
+	if (fstat(fd, &st) != 0 || (got = pread(fd, head, sizeof(head), 0)) < 0)
+		return -errno;
+	if (!is_never_made(head, (size_t)got, &st))
+		return check_head(dir, head, (size_t)got, ret_why);
+	why(ret_why, "%s/%s: empty, and it was not new: damaged", dir,
+	    ZK_DATADIR_TREE);
+	return -ZK_ECORRUPT;
+}
+
+/* The checkpoint to which the tree goes back. */
+static int
+find_checkpoint(int dir_fd, struct zk_checkpoint *ret_checkpoint)
+{
+	struct zk_journal *journal;
+	int rc;
+
+	rc = zk_journal_open(dir_fd, ZK_DATADIR_JOURNAL, &journal,
+	    ret_checkpoint);
+	if (rc == 0)
+		zk_journal_close(journal);
+	return rc;
+}
+
+static bool
+is_there(int dir_fd, const char *name)
+{
+	return faccessat(dir_fd, name, F_OK, 0) == 0;
+}
+
+/*
+ * 1: a tree, now as it was at its checkpoint, to be verified; 0: none yet; or
+ * a negative code.  A tree that was never made looks like one that was
+ * emptied, so making one is announced.
+ */
+static int
+check_tree(const char *dir, int dir_fd, int fd, char **ret_why,
+    struct zk_metas *ret_before)
+{
+	struct zk_checkpoint checkpoint;
+	int rc, found;
+
+	found = find_checkpoint(dir_fd, &checkpoint);
+	/* LMDB makes only empty files into trees. */
+	if (found < 0 && is_there(dir_fd, ZK_DATADIR_MAKING))
+		return ftruncate(fd, 0) == 0 ? 0 : -errno;
+	rc = check_data(dir, fd, ret_why);
+	if (rc < 0)
+		return rc;
+	if (found < 0) {
+		why(ret_why, "%s/%s: %s", dir, ZK_DATADIR_JOURNAL,
+		    found == -ENOENT ? "missing, or never finished"
+		                     : zk_err_text(found));
+		return found == -ENOENT ? -ZK_ECORRUPT : found;
+	}
+	rc = zk_checkpoint_restore(fd, &checkpoint, ret_before);
+	return rc < 0 ? rc : 1;
+}
+
+/* There is no file of the tree: has there ever been one? */
+static int
+check_no_tree(const char *dir, int dir_fd, char **ret_why)
+{
+	if (!is_there(dir_fd, ZK_DATADIR_JOURNAL) ||
+	    is_there(dir_fd, ZK_DATADIR_MAKING))
+		return 0;
+	why(ret_why, "%s/%s: missing, and it was not new: damaged", dir,
+	    ZK_DATADIR_TREE);
+	return -ZK_ECORRUPT;
+}
+
+/* As check_tree(), and verifies what it finds. */
+static int
+check(const char *dir, int dir_fd, char **ret_why)
+{
+	struct zk_metas before = {.changed = false};
 	int fd, rc;
 
 	fd = openat(dir_fd, ZK_DATADIR_TREE, O_RDWR | O_CLOEXEC);
 	if (fd < 0 && errno == ENOENT)
-		return 0;
-	if (fd < 0 || fstat(fd, &st) != 0 ||
-	    (got = pread(fd, head, sizeof(head), 0)) < 0) {
-		rc = -errno;
+		return check_no_tree(dir, dir_fd, ret_why);
+	rc = fd < 0 ? -errno : check_tree(dir, dir_fd, fd, ret_why, &before);
+	if (rc > 0) {
+		rc = zk_verify_dir(dir, ret_why);
+		/* What is refused is left as it was. */
+		if (rc < 0)
+			(void)zk_checkpoint_undo(fd, &before);
+		else
+			rc = 1;
+	} else if (rc < 0) {
 		why(ret_why, "%s/%s: %s", dir, ZK_DATADIR_TREE,
 		    zk_err_text(rc));
-	} else if (!is_never_made(head, (size_t)got, &st)) {
-		rc = check_head(dir, head, (size_t)got, ret_why);
-	} else if (faccessat(dir_fd, ZK_DATADIR_MAKING, F_OK, 0) == 0) {
-		/* LMDB makes only empty files into trees. */
-		rc = ftruncate(fd, 0) == 0 ? 0 : -errno;
-	} else {
-		why(ret_why, "%s/%s: empty, and it was not new: damaged", dir,
-		    ZK_DATADIR_TREE);
-		rc = -ZK_ECORRUPT;
 	}
 	if (fd >= 0)
 		(void)close(fd);
@@ -274,12 +345,11 @@ zk_datadir_claim(const char *dir, char **ret_why, int *ret_fd)
 		    name);
 		rc = -ZK_EFOREIGN;
 	}
-	if (rc == 0)
-		rc = check_tree(dir, fd, ret_why);
-	if (rc > 0)
-		rc = zk_verify_dir(dir, ret_why);
-	else if (rc == 0)
-		rc = announce(dir, fd, ret_why);
+	if (rc == 0) {
+		rc = check(dir, fd, ret_why);
+		if (rc == 0)
+			rc = announce(dir, fd, ret_why);
+	}
 	if (rc < 0)
 		goto fail;
 	*ret_fd = fd;

@@ -7,8 +7,9 @@
  * come before the first change.
  */
 
-#define ZK_DATADIR_TREE "tree.mdb"
-#define ZK_DATADIR_LOCK "tree.mdb-lock"
+#define ZK_DATADIR_TREE    "tree.mdb"
+#define ZK_DATADIR_LOCK    "tree.mdb-lock"
+#define ZK_DATADIR_JOURNAL "journal" /* of the tree; store/journal.h */
 /* The partitions' environment; queue/plog.h. */
 #define ZK_DATADIR_TOPICS      "topics.mdb"
 #define ZK_DATADIR_TOPICS_LOCK "topics.mdb-lock"

@@ -2,44 +2,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/assert.h"
 #include "base/limits.h"
+#include "store/env_impl.h"
 
-/* Read transactions kept for reuse; LMDB has room for 126 readers. */
-#define READERS_KEPT 32u
-#define READERS_MAX  120u
-
-/*
- * The file is allocated this far ahead of its last used page, so that what
- * frees space (and the flush that records it) finds room on a full disk.
- */
-#define ROOM_RESERVE    (12ull * ZK_MIB)
-#define ROOM_STEP       (16ull * ZK_MIB)
-#define ROOM_RECHECK_MS 200u
 /* Less than this behind the end of the file is nothing. */
 #define ROOM_PROBE ((off_t)ZK_MIB)
-
-struct zk_env {
-	MDB_env *mdb;
-	MDB_dbi dbi;
-	int witness_fd; /* of the file; see is_sound() */
-
-	pthread_mutex_t readers_lock;
-	struct zk_tx *readers[READERS_KEPT]; /* protected by readers_lock */
-	size_t reader_count;                 /* protected by readers_lock */
-
-	bool writing;
-	bool room;
-	uint64_t room_checked_ms;
-	uint64_t file_bytes;
-};
 
 /* --- transactions --------------------------------------------------------- */
 
@@ -60,6 +33,8 @@ zk_env_begin(struct zk_env *env, struct zk_tx *tx)
 	tx->write = true;
 	tx->fatal = 0;
 	tx->changes = 0;
+	tx->noted = 0;
+	tx->whole = false;
 	env->writing = true;
 	return 0;
 }
@@ -116,9 +91,8 @@ is_disk_full(struct zk_env *env)
 	    (uint64_t)vfs.f_bavail * vfs.f_frsize < ROOM_PROBE;
 }
 
-/* The code of a commit that failed, after a look at what is the matter. */
-static int
-failed_commit(struct zk_env *env, int rc)
+int
+zk_env_failed_commit(struct zk_env *env, int rc)
 {
 	if (rc == -EDQUOT || (rc == -EIO && is_disk_full(env)))
 		rc = -ENOSPC;
@@ -128,6 +102,7 @@ failed_commit(struct zk_env *env, int rc)
 int
 zk_env_commit(struct zk_tx *tx)
 {
+	struct zk_env *env = tx->env;
 	int rc;
 
 	ZK_ASSERT(tx->write);
@@ -138,10 +113,15 @@ zk_env_commit(struct zk_tx *tx)
 		zk_env_abort(tx);
 		return rc;
 	}
+	if (env->journal != NULL)
+		return zk_env_commit_journaled(env, tx);
 	rc = zk_err_from_mdb(mdb_txn_commit(tx->mdb));
 	tx->mdb = NULL; /* gone, whatever the outcome */
-	tx->env->writing = false;
-	return rc < 0 ? failed_commit(tx->env, rc) : 0;
+	env->writing = false;
+	if (rc < 0)
+		return zk_env_failed_commit(env, rc);
+	env->label = tx->label;
+	return 0;
 }
 
 int
@@ -220,26 +200,29 @@ zk_env_read_end(struct zk_tx *tx)
 /* --- opening -------------------------------------------------------------- */
 
 static int
-open_file(struct zk_env *env, const char *path, size_t map_bytes)
+open_file(struct zk_env *env, const struct zk_env_options *options)
 {
+	const unsigned int flags = MDB_NOTLS | MDB_NOSUBDIR |
+	    (options->journal != NULL ? MDB_NOSYNC : 0);
 	MDB_txn *txn = NULL;
 	int rc;
 
 	rc = zk_err_from_mdb(mdb_env_create(&env->mdb));
 	if (rc == 0)
-		rc = zk_err_from_mdb(mdb_env_set_mapsize(env->mdb, map_bytes));
+		rc = zk_err_from_mdb(
+		    mdb_env_set_mapsize(env->mdb, options->map_bytes));
 	if (rc == 0)
 		rc = zk_err_from_mdb(
 		    mdb_env_set_maxreaders(env->mdb, READERS_MAX));
 	/* Readers are FUSE worker threads: slots must follow the txn. */
 	if (rc == 0)
-		rc = zk_err_from_mdb(mdb_env_open(env->mdb, path,
-		    MDB_NOTLS | MDB_NOSUBDIR, 0600));
+		rc = zk_err_from_mdb(
+		    mdb_env_open(env->mdb, options->path, flags, 0600));
 	/* The roots of a new file come before whatever they lead to. */
-	if (rc == 0)
-		rc = zk_err_from_mdb(mdb_env_sync(env->mdb, 1));
+	if (rc == 0 && mdb_env_sync(env->mdb, 1) != MDB_SUCCESS)
+		rc = -EIO;
 	if (rc == 0) {
-		env->witness_fd = open(path, O_RDONLY | O_CLOEXEC);
+		env->witness_fd = open(options->path, O_RDONLY | O_CLOEXEC);
 		rc = env->witness_fd < 0 ? -errno : 0;
 	}
 	if (rc == 0)
@@ -253,7 +236,7 @@ open_file(struct zk_env *env, const char *path, size_t map_bytes)
 }
 
 int
-zk_env_open(const char *path, size_t map_bytes, struct zk_env **ret_env)
+zk_env_open(const struct zk_env_options *options, struct zk_env **ret_env)
 {
 	struct zk_env *env = calloc(1, sizeof(*env));
 	int rc;
@@ -263,7 +246,9 @@ zk_env_open(const char *path, size_t map_bytes, struct zk_env **ret_env)
 	env->witness_fd = -1;
 	env->room = true;
 	(void)pthread_mutex_init(&env->readers_lock, NULL);
-	rc = open_file(env, path, map_bytes);
+	rc = open_file(env, options);
+	if (rc == 0 && options->journal != NULL)
+		rc = zk_env_open_journal(env, options);
 	if (rc < 0) {
 		zk_env_close(env);
 		return rc;
@@ -283,144 +268,13 @@ zk_env_close(struct zk_env *env)
 		mdb_txn_abort(env->readers[i]->mdb);
 		free(env->readers[i]);
 	}
+	zk_checkpointer_close(env->checkpointer);
+	zk_journal_close(env->journal);
+	free(env->notes);
 	if (env->mdb != NULL)
 		mdb_env_close(env->mdb);
 	if (env->witness_fd >= 0)
 		(void)close(env->witness_fd);
 	(void)pthread_mutex_destroy(&env->readers_lock);
 	free(env);
-}
-
-/* --- room and usage ------------------------------------------------------- */
-
-/* Pages on LMDB's free list, which is its database 0 (as mdb_stat reads it). */
-static uint64_t
-free_pages(struct zk_env *env)
-{
-	MDB_cursor *cursor;
-	MDB_val key, value;
-	MDB_txn *txn;
-	uint64_t pages = 0;
-
-	if (mdb_txn_begin(env->mdb, NULL, MDB_RDONLY, &txn) != MDB_SUCCESS)
-		return 0;
-	if (mdb_cursor_open(txn, 0, &cursor) == MDB_SUCCESS) {
-		while (mdb_cursor_get(cursor, &key, &value, MDB_NEXT) ==
-		    MDB_SUCCESS) {
-			size_t count;
-
-			memcpy(&count, value.mv_data, sizeof(count));
-			pages += count;
-		}
-		mdb_cursor_close(cursor);
-	}
-	mdb_txn_abort(txn);
-	return pages;
-}
-
-static uint64_t
-page_bytes(struct zk_env *env)
-{
-	MDB_stat stat;
-
-	(void)mdb_env_stat(env->mdb, &stat);
-	return stat.ms_psize;
-}
-
-/* Bytes of the file below its last used page. */
-static uint64_t
-used_bytes(struct zk_env *env)
-{
-	MDB_envinfo info;
-
-	(void)mdb_env_info(env->mdb, &info);
-	return (info.me_last_pgno + 1) * page_bytes(env);
-}
-
-uint64_t
-zk_env_free_bytes(struct zk_env *env)
-{
-	return free_pages(env) * page_bytes(env);
-}
-
-static uint64_t
-map_bytes(struct zk_env *env)
-{
-	MDB_envinfo info;
-
-	(void)mdb_env_info(env->mdb, &info);
-	return info.me_mapsize;
-}
-
-/* What the file has already within its first `end` bytes, not in use. */
-static uint64_t
-spare_bytes(struct zk_env *env, uint64_t end)
-{
-	const uint64_t used = used_bytes(env);
-
-	return zk_env_free_bytes(env) + (end > used ? end - used : 0);
-}
-
-static bool
-room_on_disk(struct zk_env *env)
-{
-	const uint64_t used = used_bytes(env);
-	mdb_filehandle_t fd;
-	uint64_t have;
-
-	if (env->file_bytes >= used + ROOM_RESERVE)
-		return true;
-	if (mdb_env_get_fd(env->mdb, &fd) != MDB_SUCCESS)
-		return false;
-	have = used + ROOM_STEP;
-	if (have > map_bytes(env))
-		return spare_bytes(env, map_bytes(env)) >= ROOM_RESERVE;
-	if (fallocate(fd, 0, 0, (off_t)have) == 0) {
-		env->file_bytes = have;
-		return true;
-	}
-	if (errno != ENOSPC && errno != EDQUOT) {
-		struct statvfs vfs;
-
-		/* No fallocate here: trust the free blocks. */
-		return fstatvfs(fd, &vfs) == 0 &&
-		    (uint64_t)vfs.f_bavail * vfs.f_frsize >= ROOM_RESERVE;
-	}
-	return spare_bytes(env, env->file_bytes) >= ROOM_RESERVE;
-}
-
-bool
-zk_env_has_room(struct zk_env *env, uint64_t now_ms)
-{
-	if (!env->room && now_ms - env->room_checked_ms < ROOM_RECHECK_MS)
-		return false;
-	env->room_checked_ms = now_ms;
-	env->room = room_on_disk(env);
-	return env->room;
-}
-
-bool
-zk_env_has_last_room(struct zk_env *env)
-{
-	const uint64_t map = map_bytes(env);
-
-	return spare_bytes(env,
-	           env->file_bytes < map ? env->file_bytes : map) >=
-	    ROOM_RESERVE / 2;
-}
-
-void
-zk_env_usage(struct zk_env *env, struct zk_env_usage *ret_usage)
-{
-	struct zk_env_usage usage = {.map_bytes = map_bytes(env)};
-	mdb_filehandle_t fd;
-	struct statvfs vfs;
-
-	usage.file_bytes = used_bytes(env);
-	if (mdb_env_get_fd(env->mdb, &fd) == MDB_SUCCESS &&
-	    fstatvfs(fd, &vfs) == 0) {
-		usage.disk_total = (uint64_t)vfs.f_blocks * vfs.f_frsize;
-		usage.disk_free = (uint64_t)vfs.f_bavail * vfs.f_frsize;
-	}
-	*ret_usage = usage;
 }

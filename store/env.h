@@ -16,13 +16,43 @@
  */
 struct zk_env;
 
+struct zk_env_options {
+	const char *path;
+	size_t map_bytes;
+	/*
+	 * NULL: each commit is flushed, pages and all.  Else a journal of that
+	 * name in dir_fd makes it durable (store/journal.h): commits are
+	 * short, and what is flushed are checkpoints, now and then.
+	 */
+	const char *journal;
+	int dir_fd;
+	size_t journal_bytes; /* of a new one; 0: the default */
+	bool background;      /* checkpoints have a thread */
+};
+
 /*
  * The file at path is made where missing, mode 0600; it must be empty, or an
  * environment that is not damaged: LMDB aborts otherwise.  A process opens a
- * file once.
+ * file once.  With a journal the file must be as at the last checkpoint
+ * (zk_checkpoint_restore()); what came later is done again here.
  */
-int zk_env_open(const char *path, size_t map_bytes, struct zk_env **ret_env);
-void zk_env_close(struct zk_env *env); /* NULL is fine; no transactions */
+int zk_env_open(const struct zk_env_options *options, struct zk_env **ret_env);
+
+/* NULL is fine; no transactions.  What is durable is found again. */
+void zk_env_close(struct zk_env *env);
+
+/* Flush everything, so that the next opening has nothing to do again. */
+int zk_env_checkpoint(struct zk_env *env);
+
+/*
+ * What tx->label was in the newest transaction whose pages are on disk: all
+ * up to there is found again without the journal.  Writer.
+ */
+uint64_t zk_env_durable_label(const struct zk_env *env);
+
+/* For store/table.c: a row was put, or (value NULL) deleted. */
+void zk_env_note(struct zk_tx *tx, const struct zk_key *key, const void *value,
+    size_t len);
 
 /*
  * The write transaction, into *tx, which is the caller's and whose `state` is

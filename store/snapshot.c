@@ -504,5 +504,6 @@ zk_spool_install(struct zk_spool *spool, struct zk_tx *tx)
 	    tx->state.row_bytes != state->row_bytes)
 		return tx->fatal = -ZK_ECORRUPT;
 	tx->state = *state;
+	tx->whole = true; /* by no entry that the log has */
 	return zk_history_restart(tx, state->applied_index);
 }

@@ -66,11 +66,22 @@ zk_store_commit(struct zk_tx *tx)
 		zk_env_abort(tx);
 		return rc;
 	}
+	/* A tree that changed by no entry cannot be found by applying any. */
+	if (tx->state.digest != tx->store->state.digest &&
+	    tx->state.applied_index == tx->store->state.applied_index)
+		tx->whole = true;
+	tx->label = tx->state.applied_index;
 	rc = zk_env_commit(tx);
 	if (rc < 0)
 		return rc;
 	tx->store->state = tx->state;
 	return 0;
+}
+
+uint64_t
+zk_store_durable_index(const struct zk_store *store)
+{
+	return zk_env_durable_label(store->env);
 }
 
 int
@@ -173,6 +184,7 @@ store_make(struct zk_store *store, const struct zk_store_options *options)
 	}
 	memcpy(tx->state.ensemble, store->ident.ensemble,
 	    sizeof(tx->state.ensemble));
+	tx->whole = true;
 	return zk_store_commit(tx);
 }
 
@@ -203,11 +215,19 @@ env_open(struct zk_store *store, const struct zk_store_options *options)
 	const size_t map =
 	    options->map_bytes != 0 ? options->map_bytes : MAP_BYTES_DEFAULT;
 	char path[4096];
+	const struct zk_env_options env = {
+	    .path = path,
+	    .map_bytes = map,
+	    .journal = ZK_DATADIR_JOURNAL,
+	    .dir_fd = store->dir_fd,
+	    .journal_bytes = options->journal_bytes,
+	    .background = options->background,
+	};
 
 	if (snprintf(path, sizeof(path), "%s/%s", options->dir,
 	        ZK_DATADIR_TREE) >= (int)sizeof(path))
 		return -ENAMETOOLONG;
-	return zk_env_open(path, map, &store->env);
+	return zk_env_open(&env, &store->env);
 }
 
 int
@@ -240,12 +260,24 @@ zk_store_open(const struct zk_store_options *options, char **ret_why,
 	*ret_store = store;
 	return 0;
 fail:
-	zk_store_close(store);
+	zk_store_abandon(store);
+	return rc;
+}
+
+int
+zk_store_close(struct zk_store *store)
+{
+	int rc;
+
+	if (store == NULL)
+		return 0;
+	rc = zk_env_checkpoint(store->env);
+	zk_store_abandon(store);
 	return rc;
 }
 
 void
-zk_store_close(struct zk_store *store)
+zk_store_abandon(struct zk_store *store)
 {
 	if (store == NULL)
 		return;
@@ -304,6 +336,7 @@ zk_store_join(struct zk_tx *tx, const uint8_t ensemble[16])
 
 	if (tx->state.applied_index != 0 || tx->state.nodes != 0)
 		return -EINVAL;
+	tx->whole = true; /* the state has it, too */
 	memcpy(tx->state.ensemble, ensemble, sizeof(tx->state.ensemble));
 	memcpy(store->ident.ensemble, ensemble, sizeof(store->ident.ensemble));
 	return zk_ident_row_put(tx, &store->ident);

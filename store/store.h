@@ -15,10 +15,12 @@
  */
 
 struct zk_store_options {
-	const char *dir;    /* made, mode 0700, where missing */
-	const char *member; /* this member's name, for a new directory */
-	size_t map_bytes;   /* 0: the default; address space, not disk */
-	uint64_t seed;      /* of a new ensemble's id; 0: from the kernel */
+	const char *dir;      /* made, mode 0700, where missing */
+	const char *member;   /* this member's name, for a new directory */
+	size_t map_bytes;     /* 0: the default; address space, not disk */
+	uint64_t seed;        /* of a new ensemble's id; 0: from the kernel */
+	size_t journal_bytes; /* of a new directory's; 0: the default */
+	bool background;      /* a thread flushes the tree; else the writer */
 };
 
 /* Who the data directory belongs to. */
@@ -41,7 +43,18 @@ struct zk_ident {
  */
 int zk_store_open(const struct zk_store_options *options, char **ret_why,
     struct zk_store **ret_store);
-void zk_store_close(struct zk_store *store); /* NULL is fine */
+
+/*
+ * Flush the tree and close.  A negative code when that failed: nothing is lost
+ * by it, and the next opening finds out what the matter is.  NULL is fine.
+ */
+int zk_store_close(struct zk_store *store);
+
+/*
+ * Only close: what is left is what a failure of the power leaves, the tree of
+ * some moment, and a journal that tells what was committed since.
+ */
+void zk_store_abandon(struct zk_store *store); /* NULL is fine */
 
 const struct zk_ident *zk_store_ident(const struct zk_store *store);
 
@@ -56,6 +69,14 @@ int zk_store_dir_fd(const struct zk_store *store);
 int zk_store_begin(struct zk_store *store, struct zk_tx **ret_tx);
 int zk_store_commit(struct zk_tx *tx);
 void zk_store_abort(struct zk_tx *tx);
+
+/*
+ * Commits are durable by the journal, which has the log and Raft's state; the
+ * tree itself is flushed now and then.  After a crash it is found as it was
+ * when this many entries were applied to it, or more: those after it must
+ * stay in the log.  Writer.
+ */
+uint64_t zk_store_durable_index(const struct zk_store *store);
 
 /*
  * A trial: a nested write transaction on tx whose changes are always undone.

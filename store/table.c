@@ -8,6 +8,7 @@
 #include "base/crc32c.h"
 #include "base/err.h"
 #include "base/hash.h"
+#include "store/env.h"
 
 #define CRC_BYTES 4u
 
@@ -96,6 +97,13 @@ bool
 zk_table_is_replicated(uint8_t table)
 {
 	return table >= 'a';
+}
+
+bool
+zk_table_is_journaled(uint8_t table)
+{
+	return table == ZK_TABLE_IDENT || table == ZK_TABLE_HARD ||
+	    table == ZK_TABLE_LOG;
 }
 
 uint64_t
@@ -204,6 +212,7 @@ zk_row_put(struct zk_tx *tx, const struct zk_key *key, const void *value,
 		memcpy(v.mv_data, value, len);
 	tx->changes++;
 	zk_put_be32((uint8_t *)v.mv_data + len, crc);
+	zk_env_note(tx, key, value, len);
 	return 0;
 }
 
@@ -221,8 +230,10 @@ zk_row_delete(struct zk_tx *tx, const struct zk_key *key)
 			return tx_error(tx, rc);
 	}
 	rc = zk_err_from_mdb(mdb_del(tx->mdb, tx->dbi, &k, NULL));
-	if (rc == 0)
+	if (rc == 0) {
 		tx->changes++;
+		zk_env_note(tx, key, NULL, 0);
+	}
 	return tx_error(tx, rc);
 }
 

@@ -32,6 +32,7 @@ enum zk_table {
 	ZK_TABLE_STATE = 'C', /* "": struct zk_state */
 	ZK_TABLE_PEERS = 'D', /* "": who is called what, and where; daemon/'s */
 	ZK_TABLE_HISTORY = 'E', /* rev, sub u32: see history.h */
+	ZK_TABLE_JOURNAL = 'J', /* "": sequence u64; see env.c */
 	ZK_TABLE_LOG = 'L',     /* index, part u32: see log.c */
 	/* of the topics, in an environment of their own: see queue/plog.c */
 	ZK_TABLE_TOPICS = 'T',     /* "": whose they are */
@@ -98,6 +99,9 @@ struct zk_tx {
 	 */
 	int fatal;
 	uint64_t changes; /* rows put or deleted so far */
+	size_t noted;     /* bytes of it for the journal; see env.h */
+	bool whole;       /* it cannot be told by the journal */
+	uint64_t label;   /* see env.h */
 	struct zk_state state;
 };
 
@@ -147,6 +151,12 @@ void zk_scan_end(struct zk_scan *scan);
 
 /* Deletes all rows whose key begins with prefix. */
 int zk_rows_delete(struct zk_tx *tx, const struct zk_key *prefix);
+
+/*
+ * True for rows that must survive a crash by themselves.  The others follow
+ * from applying the log, or are written in transactions marked `whole`.
+ */
+bool zk_table_is_journaled(uint8_t table);
 
 /* True for rows that count in the digest. */
 bool zk_table_is_replicated(uint8_t table);

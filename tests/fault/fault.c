@@ -100,7 +100,26 @@ run_open(const char *dir, uint32_t stage, struct zk_store **ret_store,
 {
 	int rc = workload_open(dir, ret_store);
 
-	if (rc < 0) {
+	if (rc < 0 && res->failed_stage == 0) {
+		res->failed_stage = stage;
+		res->failed_rc = rc;
+		if (rc == -ENOSPC && stage > STAGE_MADE)
+			rc = workload_open(dir, ret_store);
+	}
+	return rc;
+}
+
+/* One way leaves nothing to do again, the other everything. */
+static int
+run_close(struct zk_store *store, uint32_t stage, struct run_result *res)
+{
+	int rc = 0;
+
+	if (stage % 2 == 0)
+		rc = zk_store_close(store);
+	else
+		zk_store_abandon(store);
+	if (rc < 0 && res->failed_stage == 0) {
 		res->failed_stage = stage;
 		res->failed_rc = rc;
 	}
@@ -120,13 +139,14 @@ workload(const char *dir)
 		mark(res.acked = stage);
 	while (rc == 0 && ++stage < STAGES) {
 		rc = run_stage(store, stage, &res);
-		if (rc == 0 && stage == STAGES / 2) {
-			zk_store_close(store);
+		if (rc == 0 && stage % 9 == 0) {
+			rc = run_close(store, stage, &res);
 			store = NULL;
-			rc = run_open(dir, stage, &store, &res);
 		}
+		if (rc == 0 && store == NULL)
+			rc = run_open(dir, stage, &store, &res);
 	}
-	zk_store_close(store);
+	zk_store_abandon(store);
 	res.hits = hits();
 	return write(STDOUT_FILENO, &res, sizeof(res)) != sizeof(res);
 }
@@ -197,7 +217,7 @@ expect(const char *dir)
 		if (rc < 0)
 			fprintf(stderr, "stage %u: %d: %s\n", stage, rc, why);
 	}
-	zk_store_close(store);
+	zk_store_abandon(store);
 	return rc;
 }
 

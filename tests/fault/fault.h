@@ -23,7 +23,7 @@
 
 struct fingerprint {
 	uint64_t applied, digest, nodes, row_bytes;
-	uint64_t log_first, log_last, term;
+	uint64_t log_last, term; /* its beginning depends on checkpoints */
 };
 
 /* 0, or a negative code; *ret_store stays NULL then. */

@@ -42,7 +42,7 @@ check_after(const char *label, const char *dir, const struct run_result *res)
 		    label, stage);
 		failures++;
 	}
-	zk_store_close(store);
+	zk_store_abandon(store);
 	return failures;
 }
 
@@ -112,6 +112,8 @@ inject_all(const char *self, const char *shim, const char *dir)
 	    {"sync", ENOSPC, 3, false},
 	    {"meta", EIO, 1, false},
 	    {"meta", ENOSPC, 3, false},
+	    {"durable", EIO, 1, false},
+	    {"durable", ENOSPC, 3, false},
 	    {"data", EIO, 5, false},
 	    {"data", ENOSPC, 3, true},
 	    {"short", EIO, 5, false},

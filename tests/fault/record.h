@@ -7,13 +7,14 @@
 enum zk_fault_kind {
 	ZK_FAULT_WRITE = 1,     /* in the page cache: may or may not survive */
 	ZK_FAULT_WRITE_DURABLE, /* through O_DSYNC: survives once it is done */
-	ZK_FAULT_FLUSH,         /* all writes before it survive */
+	ZK_FAULT_FLUSH,         /* all writes to the file before it survive */
 	ZK_FAULT_SIZE,          /* the file is at least off bytes long */
 	ZK_FAULT_MARK,          /* stage off was acknowledged */
 };
 
 struct zk_fault_record {
-	uint32_t kind, unused;
+	uint32_t kind;
+	uint32_t file; /* 1: the tree, 2: its journal */
 	uint64_t off, len;
 };
 

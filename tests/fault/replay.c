@@ -1,7 +1,8 @@
 /*
- * Power fails.  From the record of what was done to the file, make every
- * image that the disk may hold then: what was flushed is there; of the writes
- * since the last flush any may be there, in whole or in part.  Each image
+ * Power fails.  From the record of what was done to the files, make images
+ * that the disk may hold then: what was flushed is there; of the writes since
+ * the last flush any may be there, in whole or in part.  The tree is flushed
+ * rarely, so that the possible images are many: some are drawn.  Each
  * must open, verify, be exactly what was acknowledged last, or that and all
  * of the transaction in flight, and must carry on.
  */
@@ -18,7 +19,9 @@
 #include "record.h"
 #include "store/datadir.h"
 
-#define SUBSETS      12u
+#define SUBSETS      6u
+#define PREFIXES     6u
+#define FILES        2u
 #define SECTOR_BYTES 512u
 #define PENDING_MAX  4096u
 
@@ -32,7 +35,7 @@ struct replay {
 	const char *dir;
 	uint64_t seed;
 	uint32_t acked;
-	struct file durable;
+	struct file durable[FILES];
 	struct zk_fault_record *pending[PENDING_MAX]; /* since then; owned */
 	size_t pending_count;
 	unsigned int images, failures;
@@ -92,17 +95,14 @@ note_making(const char *dir)
 }
 
 static void
-file_save(const struct file *file, const char *dir, bool making)
+file_save(const struct file *file, const char *dir, const char *name)
 {
 	char path[4096];
 	int fd;
 
-	scratch_clear(dir);
-	if (making)
-		note_making(dir);
 	if (file->size == 0)
 		return;
-	(void)snprintf(path, sizeof(path), "%s/%s", dir, ZK_DATADIR_TREE);
+	(void)snprintf(path, sizeof(path), "%s/%s", dir, name);
 	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (fd < 0 ||
 	    write(fd, file->bytes, file->data_len) != (ssize_t)file->data_len ||
@@ -153,18 +153,22 @@ check_store(struct replay *r, struct zk_store *store, const char *label)
 }
 
 static void
-check_image(struct replay *r, const struct file *file, const char *label)
+check_image(struct replay *r, const struct file files[FILES], const char *label)
 {
 	struct zk_store *store = NULL;
 
 	r->images++;
-	file_save(file, r->dir, r->acked < STAGE_MADE);
+	scratch_clear(r->dir);
+	if (r->acked < STAGE_MADE)
+		note_making(r->dir);
+	file_save(&files[0], r->dir, ZK_DATADIR_TREE);
+	file_save(&files[1], r->dir, ZK_DATADIR_JOURNAL);
 	if (workload_open(r->dir, &store) < 0) {
 		fail(r, label, "does not open");
 		return;
 	}
 	check_store(r, store, label);
-	zk_store_close(store);
+	zk_store_abandon(store);
 }
 
 static size_t
@@ -177,43 +181,110 @@ torn(struct replay *r, const struct zk_fault_record *rec)
 	return zk_prng_next(&r->seed) % sectors * SECTOR_BYTES;
 }
 
+/* What is durable, as copies; free_files() afterwards. */
+static void
+copy_files(const struct replay *r, struct file ret_files[FILES])
+{
+	for (size_t i = 0; i < FILES; i++)
+		ret_files[i] = file_copy(&r->durable[i]);
+}
+
+static void
+free_files(struct file files[FILES])
+{
+	for (size_t i = 0; i < FILES; i++)
+		free(files[i].bytes);
+}
+
+static struct file *
+file_of(struct file files[FILES], const struct zk_fault_record *rec)
+{
+	if (rec->file < 1 || rec->file > FILES)
+		abort();
+	return &files[rec->file - 1];
+}
+
 static void
 check_prefix(struct replay *r, size_t count)
 {
-	struct file file = file_copy(&r->durable);
+	struct file files[FILES];
 
+	copy_files(r, files);
 	for (size_t i = 0; i < count; i++)
-		file_write(&file, r->pending[i], r->pending[i]->len);
-	check_image(r, &file, "prefix");
-	free(file.bytes);
+		file_write(file_of(files, r->pending[i]), r->pending[i],
+		    r->pending[i]->len);
+	check_image(r, files, "prefix");
+	free_files(files);
 }
 
 static void
 check_subset(struct replay *r)
 {
-	struct file file = file_copy(&r->durable);
+	struct file files[FILES];
 
+	copy_files(r, files);
 	for (size_t i = 0; i < r->pending_count; i++) {
 		const struct zk_fault_record *rec = r->pending[i];
 		const uint64_t draw = zk_prng_next(&r->seed) % 8;
 
 		if (draw < 4)
-			file_write(&file, rec, rec->len);
+			file_write(file_of(files, rec), rec, rec->len);
 		else if (draw == 4 && r->acked >= STAGE_MADE)
-			file_write(&file, rec, torn(r, rec));
+			file_write(file_of(files, rec), rec, torn(r, rec));
 	}
-	check_image(r, &file, "subset");
-	free(file.bytes);
+	check_image(r, files, "subset");
+	free_files(files);
 }
 
-/* The power fails here: everything that may be on the disk now. */
+/* The power fails here: all, none, and some of what may be on the disk. */
 static void
 check_point(struct replay *r)
 {
-	for (size_t i = 0; i <= r->pending_count; i++)
-		check_prefix(r, i);
+	check_prefix(r, 0);
+	if (r->pending_count == 0)
+		return;
+	check_prefix(r, r->pending_count);
+	for (size_t i = 0; i < PREFIXES; i++)
+		check_prefix(r, zk_prng_next(&r->seed) % r->pending_count);
 	for (unsigned int i = 0; r->pending_count > 1 && i < SUBSETS; i++)
 		check_subset(r);
+}
+
+/* What was written to that file is there, come what may. */
+static void
+settle(struct replay *r, uint32_t file)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < r->pending_count; i++) {
+		struct zk_fault_record *rec = r->pending[i];
+
+		if (rec->file != file) {
+			r->pending[kept++] = rec;
+			continue;
+		}
+		file_write(file_of(r->durable, rec), rec, rec->len);
+		free(rec);
+	}
+	r->pending_count = kept;
+}
+
+/* A write that a power failure cut short. */
+static void
+check_torn(struct replay *r, const struct zk_fault_record *rec)
+{
+	struct zk_fault_record *half = malloc(sizeof(*rec) + rec->len);
+
+	if (half == NULL || r->pending_count == PENDING_MAX)
+		abort();
+	memcpy(half, rec, sizeof(*rec) + rec->len);
+	half->kind = ZK_FAULT_WRITE;
+	half->len = torn(r, half);
+	r->pending[r->pending_count++] = half;
+	check_prefix(r, r->pending_count);
+	check_subset(r);
+	r->pending_count--;
+	free(half);
 }
 
 static void
@@ -228,16 +299,13 @@ step(struct replay *r, struct zk_fault_record *rec)
 		break;
 	case ZK_FAULT_FLUSH:
 		check_point(r);
-		for (size_t i = 0; i < r->pending_count; i++) {
-			file_write(&r->durable, r->pending[i],
-			    r->pending[i]->len);
-			free(r->pending[i]);
-		}
-		r->pending_count = 0;
+		settle(r, rec->file);
 		break;
 	case ZK_FAULT_WRITE_DURABLE:
 		check_point(r);
-		file_write(&r->durable, rec, rec->len);
+		if (r->acked >= STAGE_MADE)
+			check_torn(r, rec);
+		file_write(file_of(r->durable, rec), rec, rec->len);
 		check_point(r);
 		break;
 	case ZK_FAULT_MARK:
@@ -295,7 +363,7 @@ replay_all(const char *log_path, const char *dir)
 	}
 	for (size_t i = 0; i < r.pending_count; i++)
 		free(r.pending[i]);
-	free(r.durable.bytes);
+	free_files(r.durable);
 	free(log);
 	if (r.acked != STAGES - 1) {
 		fprintf(stderr, "the record ends at stage %u\n", r.acked);

@@ -1,12 +1,13 @@
 /*
  * Preloaded into the workload: writes down, or fails, what the process does
- * to the one file that matters.  LMDB is a shared library of the system, so
- * this is where its calls can be met.  One thread.
+ * to the two files that matter, the tree and its journal.  LMDB is a shared
+ * library of the system, so this is where its calls can be met.  One thread.
  *
- * ZKFS_FAULT_LOG=FILE   record each change of tree.mdb, its data included
+ * ZKFS_FAULT_LOG=FILE   record each change of them, its data included
  * ZKFS_FAULT=WHAT:N:E   the Nth call of its kind fails with errno E;
- *                       WHAT is data (writes), meta (writes through an
- *                       O_DSYNC descriptor), sync, short (a write that does
+ *                       WHAT is data (writes), meta (those of LMDB's two
+ *                       first pages), durable (writes through an O_DSYNC
+ *                       descriptor), sync, short (a write that does
  *                       half of its work), or full (short, and until somebody
  *                       has asked for room there is none)
  */
@@ -24,7 +25,9 @@
 
 #include "record.h"
 
-#define TARGET "/tree.mdb"
+static const char *const targets[] = {"/tree.mdb", "/journal"};
+
+#define META_END 8192
 
 /* For the workload, through dlsym(3). */
 void zk_fault_mark(uint32_t stage);
@@ -69,23 +72,35 @@ init(void)
 		parse(fault);
 }
 
-static int
-is_target(int fd)
+/* Which of them it is, from 1; 0: none. */
+static uint32_t
+target_of(int fd)
 {
 	char link[64], path[PATH_MAX];
-	const size_t tail = strlen(TARGET);
 	const int saved = errno;
 	ssize_t len;
 
 	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
 	len = readlink(link, path, sizeof(path));
 	errno = saved;
-	return len >= (ssize_t)tail &&
-	    memcmp(path + len - tail, TARGET, tail) == 0;
+	for (uint32_t i = 0; i < sizeof(targets) / sizeof(targets[0]); i++) {
+		const size_t tail = strlen(targets[i]);
+
+		if (len >= (ssize_t)tail &&
+		    memcmp(path + len - tail, targets[i], tail) == 0)
+			return i + 1;
+	}
+	return 0;
 }
 
 static int
-is_meta(int fd)
+is_target(int fd)
+{
+	return target_of(fd) != 0;
+}
+
+static int
+is_durable(int fd)
 {
 	return (fcntl(fd, F_GETFL) & O_DSYNC) != 0;
 }
@@ -98,10 +113,11 @@ put(const void *data, size_t len)
 }
 
 static void
-record(uint32_t kind, uint64_t off, const void *data, size_t len)
+record(uint32_t kind, uint32_t file, uint64_t off, const void *data, size_t len)
 {
 	const struct zk_fault_record head = {
 	    .kind = kind,
+	    .file = file,
 	    .off = off,
 	    .len = len,
 	};
@@ -128,7 +144,7 @@ fails(const char *what)
 void
 zk_fault_mark(uint32_t stage)
 {
-	record(ZK_FAULT_MARK, stage, NULL, 0);
+	record(ZK_FAULT_MARK, 0, stage, NULL, 0);
 }
 
 unsigned int
@@ -143,21 +159,22 @@ zk_fault_hits(void)
 static ssize_t
 write_at(int fd, const void *data, size_t len, off_t off)
 {
-	const int meta = is_meta(fd);
+	const int durable = is_durable(fd);
+	const int meta = !durable && off < META_END;
 	ssize_t done;
 
-	if (fails(meta ? "meta" : "data"))
+	if (fails(durable ? "durable" : meta ? "meta" : "data"))
 		return -1;
-	if (!meta && fails("short"))
+	if (!durable && !meta && fails("short"))
 		len /= 2;
-	if (!meta && fails("full")) {
+	if (!durable && !meta && fails("full")) {
 		shim.full = 1;
 		len /= 2;
 	}
 	done = syscall(SYS_pwrite64, fd, data, len, off);
 	if (done > 0)
-		record(meta ? ZK_FAULT_WRITE_DURABLE : ZK_FAULT_WRITE,
-		    (uint64_t)off, data, (size_t)done);
+		record(durable ? ZK_FAULT_WRITE_DURABLE : ZK_FAULT_WRITE,
+		    target_of(fd), (uint64_t)off, data, (size_t)done);
 	return done;
 }
 
@@ -229,7 +246,7 @@ flush(int fd, long call)
 	}
 	rc = (int)syscall(call, fd);
 	if (rc == 0 && is_target(fd))
-		record(ZK_FAULT_FLUSH, 0, NULL, 0);
+		record(ZK_FAULT_FLUSH, target_of(fd), 0, NULL, 0);
 	return rc;
 }
 
@@ -257,7 +274,8 @@ fallocate(int fd, int mode, off_t off, off_t len)
 	}
 	rc = (int)syscall(SYS_fallocate, fd, mode, off, len);
 	if (rc == 0 && (mode & FALLOC_FL_KEEP_SIZE) == 0 && is_target(fd))
-		record(ZK_FAULT_SIZE, (uint64_t)(off + len), NULL, 0);
+		record(ZK_FAULT_SIZE, target_of(fd), (uint64_t)(off + len),
+		    NULL, 0);
 	return rc;
 }
 

@@ -33,6 +33,38 @@ no_answer(void *arg, uint64_t session, uint64_t number,
 	(void)outcome;
 }
 
+/* Apply what the log has and the tree has not, as a member does. */
+static int
+catch_up(struct zk_store *store)
+{
+	static const struct zk_apply_sink sink = {
+	    .change = no_change,
+	    .answer = no_answer,
+	};
+	static uint8_t buf[ZK_COMMAND_MAX];
+	uint64_t first, last;
+	struct zk_tx *tx;
+	int rc;
+
+	rc = zk_store_begin(store, &tx);
+	if (rc < 0)
+		return rc;
+	rc = zk_log_bounds(tx, &first, &last);
+	while (rc == 0 && tx->state.applied_index < last) {
+		struct zk_entry entry;
+
+		rc = zk_log_get(tx, tx->state.applied_index + 1, buf,
+		    sizeof(buf), &entry);
+		if (rc == 0)
+			rc = zk_apply(tx, &entry, &sink);
+	}
+	if (rc < 0 || tx->changes == 0) {
+		zk_store_abort(tx);
+		return rc;
+	}
+	return zk_store_commit(tx);
+}
+
 int
 workload_open(const char *dir, struct zk_store **ret_store)
 {
@@ -41,6 +73,8 @@ workload_open(const char *dir, struct zk_store **ret_store)
 	    .member = "z1",
 	    .map_bytes = (size_t)256 << 20,
 	    .seed = 7,
+	    /* Small, so that it goes round, and checkpoints are many. */
+	    .journal_bytes = (size_t)1 << 20,
 	};
 	char *why = NULL;
 	int rc;
@@ -49,6 +83,13 @@ workload_open(const char *dir, struct zk_store **ret_store)
 	if (rc < 0)
 		fprintf(stderr, "open: %d: %s\n", rc, why);
 	free(why);
+	if (rc == 0) {
+		rc = catch_up(*ret_store);
+		if (rc < 0) {
+			zk_store_abandon(*ret_store);
+			*ret_store = NULL;
+		}
+	}
 	return rc;
 }
 
@@ -150,6 +191,7 @@ stage_body(struct zk_tx *tx, uint32_t stage)
 {
 	const struct zk_hard_state hard = {.term = stage, .vote = 9};
 	const struct zk_stamp now = {.sec = 1000};
+	const uint64_t durable = zk_store_durable_index(tx->store);
 	uint64_t seed = stage, first, last;
 	uint64_t count = 1 + stage % 4;
 	int rc = 0;
@@ -165,7 +207,8 @@ stage_body(struct zk_tx *tx, uint32_t stage)
 	if (rc == 0 && stage % 3 == 0)
 		rc = zk_log_bounds(tx, &first, &last);
 	if (rc == 0 && stage % 3 == 0 && last > LOG_KEPT)
-		rc = zk_log_trim(tx, last - LOG_KEPT, 8);
+		rc = zk_log_trim(tx,
+		    last - LOG_KEPT < durable ? last - LOG_KEPT : durable, 8);
 	return rc;
 }
 
@@ -217,7 +260,6 @@ workload_fingerprint(struct zk_store *store, struct fingerprint *ret_print,
 	    .digest = report.digest,
 	    .nodes = report.nodes,
 	    .row_bytes = report.row_bytes,
-	    .log_first = report.log_first,
 	    .log_last = report.log_last,
 	    .term = hard.term,
 	};

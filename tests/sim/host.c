@@ -109,6 +109,8 @@ open_store(struct sim_host *host)
 	    .member = host->dir + strlen(host->dir) - 2,
 	    .map_bytes = (size_t)256 * ZK_MIB,
 	    .seed = host->id + 1 + 100 * host->lives,
+	    /* Small, and differently so: checkpoints come early and late. */
+	    .journal_bytes = (size_t)1 << (17 + host->id % 4),
 	};
 	char *why = NULL;
 	int rc = zk_store_open(&options, &why, &host->store);
@@ -131,7 +133,7 @@ sim_host_name(struct sim_host *host, const char *base)
 	if (open_store(host) < 0)
 		return;
 	host->node = zk_store_ident(host->store)->node;
-	zk_store_close(host->store);
+	zk_store_abandon(host->store);
 	host->store = NULL;
 }
 
@@ -212,7 +214,7 @@ sim_host_start(struct sim_host *host)
 		if (rc == 0)
 			zk_member_close(host->member);
 		host->member = NULL;
-		zk_store_close(host->store);
+		zk_store_abandon(host->store);
 		host->store = NULL;
 		host->arm = ARM_NONE;
 		host->restart_us = sim->now_us + 300000;
@@ -241,7 +243,7 @@ sim_host_stop(struct sim_host *host, bool silent)
 	/* Its clients die with it: what they asked for stays unknown. */
 	zk_member_close(host->member);
 	host->member = NULL;
-	zk_store_close(host->store);
+	zk_store_abandon(host->store);
 	host->store = NULL;
 	for (struct zk_item *item; (item = zk_item_list_pop(&host->items));)
 		free(item);

@@ -190,6 +190,11 @@ Test(datadir, a_tree_that_was_never_made_is_made)
 
 	for (int i = 0; i < UNMADE_KINDS; i++) {
 		leave_unmade(i);
+		rig_path(path, sizeof(path), ZK_DATADIR_JOURNAL);
+		if (i % 2 == 0)
+			(void)unlink(path);
+		else
+			cr_assert_eq(truncate(path, 0), 0);
 		rig_path(path, sizeof(path), ZK_DATADIR_MAKING);
 		fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 		cr_assert(fd >= 0);
@@ -201,6 +206,27 @@ Test(datadir, a_tree_that_was_never_made_is_made)
 		cr_assert_eq(try_open(rig.dir), 0, "%d: %s", i, why);
 		cr_expect_not(zk_store_ident(rig.store)->fresh);
 		rig_close();
+	}
+}
+
+Test(datadir, a_part_that_is_missing_is_missed)
+{
+	static const char *const parts[] = {ZK_DATADIR_TREE,
+	    ZK_DATADIR_JOURNAL};
+
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		char path[128], aside[160];
+
+		cr_assert_eq(try_open(rig.dir), 0, "%s", why);
+		rig_close();
+		rig_path(path, sizeof(path), parts[i]);
+		(void)snprintf(aside, sizeof(aside), "%s.aside", rig.dir);
+		cr_assert_eq(rename(path, aside), 0);
+		cr_expect_eq(try_open(rig.dir), -ZK_ECORRUPT);
+		cr_expect_not_null(why);
+		cr_expect_not_null(strstr(why, parts[i]), "%s", why);
+		cr_expect(access(path, F_OK) != 0, "it is not made anew");
+		cr_assert_eq(rename(aside, path), 0);
 	}
 }
 

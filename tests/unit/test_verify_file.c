@@ -65,7 +65,7 @@ expect_untouched(const uint8_t *bytes, size_t len)
 	while ((entry = readdir(d)) != NULL)
 		count += entry->d_name[0] != '.';
 	(void)closedir(d);
-	CHECK(count == 1, "a file was made");
+	CHECK(count == 2, "a file was made");
 	read_image();
 	CHECK(image_len == len && memcmp(image, bytes, len) == 0,
 	    "the file was changed");
@@ -74,7 +74,7 @@ expect_untouched(const uint8_t *bytes, size_t len)
 	image_len = saved_len;
 }
 
-/* Close the store, and leave nothing but the tree in its directory. */
+/* Close the store, and leave nothing but the tree and its journal. */
 static void
 close_and_read(void)
 {

@@ -1,0 +1,50 @@
+#ifndef ZK_STORE_ENV_IMPL_H
+#define ZK_STORE_ENV_IMPL_H
+
+#include <lmdb.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "store/checkpoint.h"
+#include "store/env.h"
+#include "store/journal.h"
+
+/* What the files env*.c share: env.c, env_journal.c, env_room.c. */
+
+/* Read transactions kept for reuse; LMDB has room for 126 readers. */
+#define READERS_KEPT 32u
+#define READERS_MAX  120u
+
+struct zk_env {
+	MDB_env *mdb;
+	MDB_dbi dbi;
+	int witness_fd; /* of the file; see is_sound() */
+
+	struct zk_journal *journal; /* NULL: commits are flushed */
+	struct zk_checkpointer *checkpointer;
+	uint8_t *notes; /* of the transaction: a head, then tx->noted bytes */
+	size_t notes_cap;
+	uint64_t checkpoint_last_page;
+	uint64_t label; /* of what is committed */
+
+	pthread_mutex_t readers_lock;
+	struct zk_tx *readers[READERS_KEPT]; /* protected by readers_lock */
+	size_t reader_count;                 /* protected by readers_lock */
+
+	bool writing;
+	bool room;
+	uint64_t room_checked_ms;
+	uint64_t file_bytes;
+};
+
+/* The code of a commit that failed, after a look at what is the matter. */
+int zk_env_failed_commit(struct zk_env *env, int rc);
+
+/* env_journal.c: for an environment that has one. */
+int zk_env_open_journal(struct zk_env *env,
+    const struct zk_env_options *options);
+int zk_env_commit_journaled(struct zk_env *env, struct zk_tx *tx);
+
+#endif

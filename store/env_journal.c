@@ -1,0 +1,267 @@
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "base/codec.h"
+#include "base/err.h"
+#include "base/limits.h"
+#include "store/env_impl.h"
+
+/*
+ * A checkpoint is begun when this share of the journal is in use, or the file
+ * has grown by as many bytes: meanwhile no page of it is used again.
+ */
+#define CHECKPOINT_SHARE 4u
+
+/* Notes of a transaction begin with this much room. */
+#define NOTES_FIRST ((size_t)64 << 10)
+
+/*
+ * A note: key length u16, value length u32 (NOTE_DELETED: none), key, value.
+ */
+#define NOTE_HEAD    6u
+#define NOTE_DELETED UINT32_MAX
+#define BLOCK_BYTES  ((size_t)4096)
+
+static bool
+ensure_notes(struct zk_env *env, size_t len)
+{
+	const size_t need = ZK_JOURNAL_HEAD + len + BLOCK_BYTES;
+	size_t cap = env->notes_cap == 0 ? NOTES_FIRST : env->notes_cap;
+	uint8_t *grown;
+
+	if (len > zk_journal_record_max(env->journal))
+		return false;
+	if (need <= env->notes_cap)
+		return true;
+	while (cap < need)
+		cap *= 2;
+	grown = realloc(env->notes, cap);
+	if (grown == NULL)
+		return false;
+	env->notes = grown;
+	env->notes_cap = cap;
+	return true;
+}
+
+void
+zk_env_note(struct zk_tx *tx, const struct zk_key *key, const void *value,
+    size_t len)
+{
+	const size_t more = NOTE_HEAD + key->len + len;
+	struct zk_env *env = tx->env;
+	struct zk_enc enc;
+
+	if (env == NULL || env->journal == NULL || tx->whole ||
+	    !zk_table_is_journaled(key->bytes[0]))
+		return;
+	/* What is too much for the journal is flushed with its pages. */
+	if (!ensure_notes(env, tx->noted + more)) {
+		tx->whole = true;
+		return;
+	}
+	zk_enc_init(&enc, env->notes + ZK_JOURNAL_HEAD + tx->noted, more);
+	zk_enc_u16(&enc, (uint16_t)key->len);
+	zk_enc_u32(&enc, value == NULL ? NOTE_DELETED : (uint32_t)len);
+	zk_enc_raw(&enc, key->bytes, key->len);
+	zk_enc_raw(&enc, value, len);
+	ZK_ASSERT(!enc.failed);
+	tx->noted += more;
+}
+
+static int
+put_sequence(struct zk_tx *tx, uint64_t sequence)
+{
+	struct zk_key key;
+	uint8_t value[8];
+
+	zk_key_init(&key, ZK_TABLE_JOURNAL);
+	zk_put_be64(value, sequence);
+	return zk_row_put(tx, &key, value, sizeof(value));
+}
+
+/* Notes of the transaction into the journal. */
+static int
+journal_notes(struct zk_env *env, struct zk_tx *tx)
+{
+	int rc = 0;
+
+	if (!zk_journal_has_room(env->journal, tx->noted))
+		rc = zk_checkpointer_wait(env->checkpointer);
+	if (rc == 0 && !zk_journal_has_room(env->journal, tx->noted)) {
+		rc = zk_checkpointer_begin(env->checkpointer, env->label);
+		if (rc == 0)
+			rc = zk_checkpointer_wait(env->checkpointer);
+	}
+	if (rc == 0)
+		rc = put_sequence(tx, zk_journal_last(env->journal) + 1);
+	if (rc == 0)
+		rc = zk_journal_append(env->journal, env->notes, tx->noted);
+	return rc;
+}
+
+static uint64_t
+last_page(struct zk_env *env)
+{
+	MDB_envinfo info;
+
+	(void)mdb_env_info(env->mdb, &info);
+	return info.me_last_pgno;
+}
+
+static int
+begin_checkpoint(struct zk_env *env)
+{
+	env->checkpoint_last_page = last_page(env);
+	return zk_checkpointer_begin(env->checkpointer, env->label);
+}
+
+uint64_t
+zk_env_durable_label(const struct zk_env *env)
+{
+	return env->journal != NULL ? zk_checkpointer_label(env->checkpointer)
+	                            : env->label;
+}
+
+int
+zk_env_checkpoint(struct zk_env *env)
+{
+	int rc;
+
+	ZK_ASSERT(!env->writing);
+
+	if (env->journal == NULL)
+		return 0;
+	rc = zk_checkpointer_wait(env->checkpointer);
+	if (rc == 0)
+		rc = begin_checkpoint(env);
+	if (rc == 0)
+		rc = zk_checkpointer_wait(env->checkpointer);
+	return rc;
+}
+
+/* After a commit: is it time for one? */
+static int
+maybe_checkpoint(struct zk_env *env)
+{
+	const uint64_t most = zk_journal_bytes(env->journal) / CHECKPOINT_SHARE;
+	const uint64_t grown = last_page(env) - env->checkpoint_last_page;
+
+	if (zk_journal_used(env->journal) < most && grown * BLOCK_BYTES < most)
+		return zk_checkpointer_poll(env->checkpointer);
+	return begin_checkpoint(env);
+}
+
+/* Nothing is acknowledged before this returns 0. */
+int
+zk_env_commit_journaled(struct zk_env *env, struct zk_tx *tx)
+{
+	const bool whole = tx->whole;
+	const bool noted = !whole && tx->noted > 0;
+	int rc = 0;
+
+	if (noted)
+		rc = journal_notes(env, tx);
+	if (rc < 0) {
+		zk_env_abort(tx);
+		/* A journal has its room from the beginning. */
+		return rc == -ENOSPC ? -EIO : rc;
+	}
+	rc = zk_err_from_mdb(mdb_txn_commit(tx->mdb));
+	tx->mdb = NULL; /* gone, whatever the outcome */
+	env->writing = false;
+	if (rc < 0) {
+		rc = zk_env_failed_commit(env, rc);
+		if (rc == -ENOSPC && noted && zk_journal_void(env->journal) < 0)
+			rc = -EIO;
+		return rc;
+	}
+	env->label = tx->label;
+	rc = whole ? zk_env_checkpoint(env) : maybe_checkpoint(env);
+	return rc == -ENOSPC ? -EIO : rc;
+}
+
+/* --- opening -------------------------------------------------------------- */
+
+/* Do again what one record tells. */
+static int
+redo(void *arg, uint64_t sequence, const void *bytes, size_t len)
+{
+	struct zk_tx *tx = arg;
+	struct zk_dec dec;
+
+	zk_dec_init(&dec, bytes, len);
+	while (dec.pos < len) {
+		const uint16_t key_len = zk_dec_u16(&dec);
+		const uint32_t value_len = zk_dec_u32(&dec);
+		const void *raw = zk_dec_raw(&dec, key_len);
+		const void *value = NULL;
+		struct zk_key key = {0};
+		int rc;
+
+		if (value_len != NOTE_DELETED)
+			value = zk_dec_raw(&dec, value_len);
+		if (dec.failed || key_len == 0 || key_len > ZK_KEY_MAX)
+			return -ZK_ECORRUPT;
+		zk_key_raw(&key, raw, key_len);
+		if (value_len == NOTE_DELETED)
+			rc = zk_row_delete(tx, &key);
+		else
+			rc = zk_row_put(tx, &key, value, value_len);
+		if (rc < 0)
+			return rc == -ENOENT ? -ZK_ECORRUPT : rc;
+	}
+	return put_sequence(tx, sequence);
+}
+
+/* All records in one transaction: it is there whole after a crash, or not. */
+static int
+redo_all(struct zk_env *env)
+{
+	struct zk_tx tx = {0};
+	int rc;
+
+	rc = zk_env_begin(env, &tx);
+	if (rc < 0)
+		return rc;
+	tx.whole = true;
+	rc = zk_journal_replay(env->journal, redo, &tx);
+	if (rc == 0 && tx.changes > 0)
+		return zk_env_commit(&tx);
+	zk_env_abort(&tx);
+	return rc;
+}
+
+static bool
+is_new(struct zk_env *env)
+{
+	MDB_envinfo info;
+
+	(void)mdb_env_info(env->mdb, &info);
+	return info.me_last_txnid == 0;
+}
+
+int
+zk_env_open_journal(struct zk_env *env, const struct zk_env_options *options)
+{
+	const size_t bytes = options->journal_bytes != 0
+	    ? options->journal_bytes
+	    : ZK_JOURNAL_BYTES_DEFAULT;
+	const bool made = is_new(env);
+	struct zk_checkpoint checkpoint;
+	int rc;
+
+	if (made)
+		rc = zk_journal_make(options->dir_fd, options->journal, bytes,
+		    &env->journal);
+	else
+		rc = zk_journal_open(options->dir_fd, options->journal,
+		    &env->journal, &checkpoint);
+	if (rc == 0)
+		rc = zk_checkpointer_open(env->mdb, env->witness_fd,
+		    env->journal, options->background, &env->checkpointer);
+	if (rc < 0)
+		return rc == -ENOENT ? -ZK_ECORRUPT : rc;
+	env->checkpoint_last_page = last_page(env);
+	return made ? 0 : redo_all(env);
+}
