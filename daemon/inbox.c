@@ -261,6 +261,19 @@ zk_batch_pop_letter(struct zk_batch *batch)
 	return letter;
 }
 
+void
+zk_inbox_poke(struct zk_inbox *inbox)
+{
+	bool wake;
+
+	(void)pthread_mutex_lock(&inbox->lock);
+	wake = inbox->asleep && !inbox->poked;
+	inbox->poked = true;
+	(void)pthread_mutex_unlock(&inbox->lock);
+	if (wake)
+		(void)pthread_cond_signal(&inbox->wake);
+}
+
 /* --- the consumer --------------------------------------------------------- */
 
 void
@@ -304,12 +317,14 @@ wait_for_something(struct zk_inbox *inbox, uint32_t wait_ms)
 	struct timespec deadline;
 	int rc = 0;
 
-	if (wait_ms == 0 || inbox->items.count > 0 || inbox->mail.first != NULL)
+	if (wait_ms == 0 || inbox->poked || inbox->items.count > 0 ||
+	    inbox->mail.first != NULL)
 		return;
 	if (!for_ever)
 		deadline = deadline_after(wait_ms);
 	while (rc == 0 && inbox->items.count == 0 &&
-	    inbox->mail.first == NULL && !(inbox->closed && for_ever)) {
+	    inbox->mail.first == NULL && !inbox->poked &&
+	    !(inbox->closed && for_ever)) {
 		inbox->asleep = true;
 		rc = for_ever ? pthread_cond_wait(&inbox->wake, &inbox->lock)
 		              : pthread_cond_timedwait(&inbox->wake,
@@ -329,6 +344,7 @@ zk_inbox_take(struct zk_inbox *inbox, uint32_t wait_ms, struct zk_batch *batch)
 
 	(void)pthread_mutex_lock(&inbox->lock);
 	wait_for_something(inbox, wait_ms);
+	inbox->poked = false;
 	open = inbox->items.count > 0 || !inbox->closed;
 	while (inbox->items.count > 0 && list->count < ZK_TURN_COMMANDS_MAX &&
 	    (list->count == 0 ||

@@ -77,6 +77,7 @@ struct zk_inbox {
 	uint64_t last_ticket;      /* protected by lock */
 	bool closed;               /* protected by lock */
 	bool asleep;               /* protected by lock */
+	bool poked;                /* protected by lock */
 };
 
 int zk_inbox_init(struct zk_inbox *inbox);
@@ -98,6 +99,9 @@ bool zk_inbox_post(struct zk_inbox *inbox, uint64_t peer, unsigned lane,
 
 /* News of a connection; without memory it is not heard of.  Any thread. */
 void zk_inbox_post_peer(struct zk_inbox *inbox, uint64_t peer, bool up);
+
+/* The consumer wakes, or does not sleep the next time.  Any thread. */
+void zk_inbox_poke(struct zk_inbox *inbox);
 
 /* No more commands come in; the consumer wakes. */
 void zk_inbox_close(struct zk_inbox *inbox);

@@ -14,7 +14,7 @@
 struct zk_topics_node;
 
 struct zk_topics_node_options {
-	const char *dir;        /* the data directory; copied */
+	const char *dir;        /* the data directory; not needed afterwards */
 	struct zk_store *store; /* for the node's id */
 	uint64_t seed;          /* random, fresh at each start, not 0 */
 	uint32_t op_timeout_ms;

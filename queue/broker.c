@@ -484,6 +484,17 @@ zk_broker_open(const struct zk_broker_options *options,
 }
 
 void
+zk_broker_stop(struct zk_broker *b)
+{
+	for (struct zk_part *part = zk_part_next(b, NULL); part != NULL;
+	     part = zk_part_next(b, part)) {
+		zk_append_fail(part, -ESTALE);
+		zk_ask_fail(part, -ESTALE);
+	}
+	tell_answers(b);
+}
+
+void
 zk_broker_close(struct zk_broker *b)
 {
 	if (b == NULL)
@@ -492,17 +503,15 @@ zk_broker_close(struct zk_broker *b)
 		zk_env_abort(b->tx);
 	b->tx = NULL;
 	end_reader(b);
+	zk_broker_stop(b);
 	for (size_t i = 0; i < b->bucket_count; i++) {
 		struct zk_part *part;
 
 		while ((part = b->buckets[i]) != NULL) {
 			b->buckets[i] = part->next;
-			zk_append_fail(part, -ESTALE);
-			zk_ask_fail(part, -ESTALE);
 			zk_part_free(part);
 		}
 	}
-	tell_answers(b);
 	zk_host_free(b);
 	zk_plog_close(b->plog);
 	(void)pthread_mutex_destroy(&b->lock);

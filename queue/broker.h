@@ -68,7 +68,13 @@ struct zk_broker_time {
 int zk_broker_open(const struct zk_broker_options *options,
     const struct zk_broker_time *now, struct zk_broker **ret_broker);
 
-/* Answers what is left with -ESTALE.  NULL is fine. */
+/*
+ * Answers what waits with -ESTALE, between turns; there will be no more of
+ * them.  Reading goes on working.
+ */
+void zk_broker_stop(struct zk_broker *broker);
+
+/* As zk_broker_stop(), and frees it.  NULL is fine. */
 void zk_broker_close(struct zk_broker *broker);
 
 void zk_broker_begin(struct zk_broker *broker,
