@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "daemon/cluster.h"
+#include "daemon/guard.h"
 #include "daemon/join.h"
 #include "daemon/launch.h"
 #include "daemon/mountpoint.h"
@@ -40,6 +41,7 @@ static struct daemon {
 	struct zk_port port;
 	struct zk_fs_port fs_port;
 	struct zk_replay_helper helper;
+	struct zk_guard guard;
 	struct zk_fs *_Atomic fs;          /* NULL: not mounted */
 	atomic_bool removed;               /* a member no more */
 	char name[ZK_MEMBER_NAME_MAX + 1]; /* for a new data directory */
@@ -309,6 +311,7 @@ open_fs(struct zk_fault *ret_fault)
 		    zk_err_text(rc));
 	the.report.fs = fs;
 	the.fs = fs;
+	zk_guard_begin(&the.guard, the.mountpoint.dir);
 	return zk_mountpoint_propagate(the.mountpoint.dir,
 	    the.options.propagation_flags, ret_fault);
 }
@@ -368,6 +371,7 @@ stop(void)
 		zk_cluster_stop(the.join.cluster);
 	zk_fs_close(the.fs);
 	the.fs = NULL;
+	zk_guard_end(&the.guard);
 	zk_node_close(the.node);
 	zk_join_close(&the.join);
 	if (the.pid_path[0] != '\0')
@@ -386,7 +390,9 @@ serve(void)
 	if (rc < 0)
 		return zk_launch_print(&fault);
 	/* While there is nothing that it must not hold. */
-	rc = zk_replay_fork(&the.helper);
+	rc = zk_guard_fork(&the.guard);
+	if (rc == 0)
+		rc = zk_replay_fork(&the.helper);
 	if (rc < 0)
 		rc = zk_fault_set(&fault, rc, ZK_EXIT_SYSTEM,
 		    "cannot start a helper process: %s", zk_err_text(rc));
