@@ -1,10 +1,11 @@
 # lib.sh: sourced first by every tests/cluster/test_*.sh (bash).  It adds to
-# tests/mount/lib.sh an ensemble of three daemons on this machine, z1 to z3,
-# each with a data directory, a mount, a log and a port of its own:
-# $WORK/d1, $WORK/m1, $WORK/z1.log ...  A test that sets HOSTS before has so
-# many; those after the third are not in SOURCE.
+# tests/mount/lib.sh an ensemble of daemons on this machine, z1 to z3, each
+# with a data directory, a mount, a log and an address of its own: $WORK/d1,
+# $WORK/m1, $WORK/z1.log ...  A test may set before: VOTERS, how many are in
+# SOURCE (3), and HOSTS, how many there are in all.  Tests that need hosts with
+# a network between them source hosts.sh instead, which comes here.
 #
-#   start_all [OPTS]      all three at once, until each is mounted
+#   start_all [OPTS]      all at once, until each is mounted
 #   start_member I [OPTS] one, until it is mounted or has given up
 #   launch_member I [OPTS]   one, without waiting; its process is PID[I].
 #                         NAME[I]: its name, if not zI; "": none
@@ -23,31 +24,62 @@
 #   agree I...            whether these members have applied the same and have
 #                         the same digest
 #   now_ms                a clock
+#   test_cleanup          a test's own function, called when the daemons are
+#                         gone
+#   ALL, others I...      the numbers of all in SOURCE; of all but these
 
 . "$(dirname "${BASH_SOURCE[0]}")/../mount/lib.sh"
 # What nng does under the eyes of ThreadSanitizer; see there.
 TSAN_OPTIONS=$TSAN_OPTIONS:suppressions=$SRC/tests/transport/tsan.supp
 PID=()
 NAME=()
-HOSTS=${HOSTS:-3}
+VOTERS=${VOTERS:-3}
+HOSTS=${HOSTS:-$VOTERS}
+ALL=$(seq -s " " "$VOTERS")
+EVERY=$(seq -s " " "$HOSTS")
 SESSION=4 # seconds
+AT=() # the command before that of member I; hosts.sh sets it
+ADDRESS=()
 
-base=$((20000 + RANDOM % 10000))
 port_is_free() {
 	! grep -qi "^ *[0-9]*: [0-9A-F]*:$(printf %04X "$1") " /proc/net/tcp
 }
-for ((i = 1; i <= HOSTS; i++)); do
-	base=$((base + 1))
-	until port_is_free $base; do
+loopback_addresses() {
+	local base=$((20000 + RANDOM % 10000)) i
+	for i in $EVERY; do
 		base=$((base + 1))
+		until port_is_free $base; do
+			base=$((base + 1))
+		done
+		PORT[i]=$base
+		ADDRESS[i]=127.0.0.1:$base
 	done
-	PORT[i]=$base
-	mkdir -p "$WORK/m$i"
-done
-SOURCE=z1=127.0.0.1:${PORT[1]},z2=127.0.0.1:${PORT[2]}
-SOURCE=$SOURCE,z3=127.0.0.1:${PORT[3]}
+}
+[ "${IN_HOSTS:-}" = 1 ] || loopback_addresses
+make_source() {
+	local i
+	SOURCE=
+	for i in $EVERY; do
+		mkdir -p "$WORK/m$i"
+	done
+	for i in $ALL; do
+		SOURCE=$SOURCE,z$i=${ADDRESS[i]}
+	done
+	SOURCE=${SOURCE#,}
+}
+[ "${IN_HOSTS:-}" = 1 ] || make_source
 KEY=$WORK/key
 "$BUILD/zkfs" keygen "$KEY" || exit 1
+
+others() {
+	local i
+	for i in $ALL; do
+		case " $* " in
+		*" $i "*) ;;
+		*) echo "$i" ;;
+		esac
+	done
+}
 
 now_ms() {
 	echo $((${EPOCHREALTIME/./} / 1000))
@@ -67,7 +99,9 @@ is_settled() {
 
 launch_member() {
 	local i=$1 name=${NAME[$1]-z$1}
-	"$BUILD/mount.zkfs" "${FROM-$SOURCE}" "$WORK/m$i" -f -o "data=$WORK/d$i\
+	# shellcheck disable=SC2086 # a command and its arguments
+	${AT[i]:-} "$BUILD/mount.zkfs" "${FROM-$SOURCE}" "$WORK/m$i" -f \
+	    -o "data=$WORK/d$i\
 ${name:+,name=$name},config=none,key=$KEY,session_timeout=${SESSION}s${2:+,$2}" \
 	    >>"$WORK/z$i.log" 2>&1 </dev/null &
 	PID[i]=$!
@@ -89,10 +123,10 @@ start_member() {
 
 start_all() {
 	local i
-	for i in 1 2 3; do
+	for i in $ALL; do
 		launch_member $i "$@"
 	done
-	for i in 1 2 3; do
+	for i in $ALL; do
 		settle_member $i || return 1
 	done
 }
@@ -194,6 +228,8 @@ cluster_cleanup() {
 		[ -s "$WORK/z$i.log" ] && echo "--- the last lines of z$i" &&
 		    tail -n 15 "$WORK/z$i.log"
 	done
+	! declare -F test_cleanup >/dev/null || test_cleanup
+	[ "${IN_HOSTS:-}" != 1 ] || hosts_down
 	(exit "$status")
 	cleanup
 }

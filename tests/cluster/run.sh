@@ -8,7 +8,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 SRC=$(cd "$here/../.." && pwd)
 BUILD=$(cd "${BUILD:-$SRC/build}" && pwd) || exit 2
 export BUILD SRC LC_ALL=C TZ=UTC
-LIMIT_SECONDS=240
+LIMIT_SECONDS=${LIMIT_SECONDS:-240}
 
 # A memory file system has neither the attributes nor the flushes of a disk.
 top=$(mktemp -d "${TMPDIR:-/var/tmp}/zkfs-cluster.XXXXXX") || exit 2
@@ -16,12 +16,15 @@ chmod 755 "$top"
 
 # What a test that was killed could not take away itself.
 finish() {
-	local pid_file mount
+	local pid_file mount name
 	for pid_file in "$top"/*/pids/*; do
 		[ -e "$pid_file" ] || continue
 		grep -qzF -- "ZKFS_TEST=$top/" \
 		    "/proc/${pid_file##*/}/environ" 2>/dev/null &&
 		    kill -KILL "${pid_file##*/}"
+	done
+	for name in $(cat "$top"/*/namespaces 2>/dev/null); do
+		ip netns del "$name" 2>/dev/null
 	done
 	for mount in "$top"/*/m[0-9]*; do
 		while awk -v dir="$mount" '$5 == dir { found = 1 }
@@ -54,7 +57,8 @@ for test; do
 	else
 		failed=$((failed + 1))
 		echo "  FAIL    $name: exit $rc ($took)"
-		grep -v '^ok' "$top/output" | tail -n 60 | sed 's/^/    | /'
+		grep -A 8 '^not ok' "$top/output" | head -n 40 | sed 's/^/    | /'
+		grep -v '^ok' "$top/output" | tail -n 60 | sed 's/^/    : /'
 		head -n 60 "$top/$name/reports" 2>/dev/null | sed 's/^/    ! /'
 	fi
 done

@@ -1,0 +1,53 @@
+# Who checks what clients were told is checked here: work that was lost,
+# doubled, invented or done out of turn must be found.
+. "$(dirname "$0")/lib.sh"
+AUDIT=$BUILD/tests/cluster/audit
+top=$WORK/tree
+rm -rf "$top"
+mkdir -p "$top/a" "$top/l" "$top/s"
+lay_out() {
+	printf '%s\n' c1.1 c2.1 >"$top/a/a0"
+	: >"$top/a/a1"
+	printf '%s\n' 'c1.2 4' 'c1.3 4' 'c2.2 9' >"$top/l/l0"
+	: >"$top/l/l1"
+	rm -f "$top"/s/*
+	: >"$top/s/c1.4-0000000000"
+	cat >"$WORK/records" <<-END
+		c1.1 a0 10 - append ?
+		c1.1 a0 10 20 append ok
+		c2.1 a0 12 - append ?
+		c1.2 l0 30 40 append ok
+		c1.3 l0 41 50 append ok
+		c2.2 l0 60 70 append ok
+		c1.4 s 80 90 create ok
+		c1.5 s 91 95 create fail
+		c2.3 a1 80 - append ?
+	END
+}
+lay_out
+check "all is well" "$AUDIT" "$top" "$WORK/records"
+bad() {
+	local text=$1
+	shift
+	lay_out
+	eval "$*"
+	refuses "$text" "$AUDIT" "$top" "$WORK/records"
+}
+bad "c1.1 is lost" 'echo c2.1 >$top/a/a0'
+bad "c1.1 is there twice" 'echo c1.1 >>$top/a/a0'
+bad "c9.9 was written by nobody" 'echo c9.9 >>$top/a/a0'
+bad "c1.1 was written by nobody" 'echo c1.1 >>$top/a/a1'
+bad "c2.3 was refused, and is there" 'echo c2.3 a1 80 90 append fail \
+	>>$WORK/records; echo c2.3 >>$top/a/a1'
+bad "has a fence that went back" 'sed -i "s/9/3/" $top/l/l0'
+bad "c1.4 is lost" 'rm $top/s/*'
+bad "c1.4 is there twice" ': >$top/s/c1.4-0000000001'
+bad "c1.5 was refused, and is there" ': >$top/s/c1.5-0000000001'
+lay_out
+"$AUDIT" "$top" "$WORK/records" >"$WORK/offsets"
+check "the order of the records is one" "$BUILD/tests/lib/history" \
+    "$WORK/offsets"
+sed -i 's/^c1.1 a0 10 20/c1.1 a0 30 40/; s/^c2.1 a0 12 -.*/c2.1 a0 12 14 append ok/' \
+    "$WORK/records"
+"$AUDIT" "$top" "$WORK/records" >"$WORK/offsets"
+refuses "do not grow" "$BUILD/tests/lib/history" "$WORK/offsets"
