@@ -179,6 +179,7 @@ zk_member_end(struct zk_member *m, uint32_t *ret_wait_ms)
 
 	zk_member_tick_session(m);
 	zk_member_tick_roster(m);
+	zk_member_tick_room(m);
 	zk_member_pass_commands(m);
 	rc = zk_replica_end(m->replica, &more);
 	if (rc == -ENOSPC && !zk_member_alone(m)) {

@@ -112,6 +112,19 @@ int zk_member_end(struct zk_member *member, uint32_t *ret_wait_ms);
 enum zk_member_state zk_member_state(const struct zk_member *member);
 uint64_t zk_member_session(const struct zk_member *member); /* 0: none */
 
+/*
+ * What is known of a member of the group: by the leader itself, by others for
+ * as long as its last word is not older than a session's time-out.
+ */
+struct zk_member_view {
+	uint64_t node;
+	uint64_t lag;        /* entries that it lacks */
+	uint32_t contact_ms; /* since the leader has heard of it */
+};
+/* False: nothing is known. */
+bool zk_member_view(const struct zk_member *member, uint64_t node,
+    struct zk_member_view *ret_view);
+
 /* Since the start; for status reports. */
 struct zk_member_counts {
 	uint64_t locks_waited;    /* requests of this member that had to wait */

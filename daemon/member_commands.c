@@ -35,10 +35,15 @@ grows(enum zk_op op)
 	    op == ZK_OP_XATTR_SET || op == ZK_OP_TXN || op == ZK_OP_EPHEMERAL;
 }
 
+/*
+ * Our own disk must take it; and of a leader's the others must know what to do
+ * with it.
+ */
 static bool
 has_room(struct zk_member *m)
 {
-	return zk_store_has_room(m->options.store, m->now.mono_ms);
+	return zk_member_leads(m) ? zk_member_quorum_has_room(m)
+	                          : zk_member_has_room(m);
 }
 
 static struct zk_item *

@@ -12,8 +12,10 @@
  *   FORWARD  u32 count, then count times u32 length and an encoded command
  *   REFUSE   u64 session, number, u32 -rc: a forwarded command will not be
  *            proposed, and never was
- *   PING     u64 session, u64 when the holder sent it (its own clock)
- *   PONG     the same two, back from the leader
+ *   PING     u64 session, u64 when the holder sent it (its own clock), u8
+ *            1: the holder's disk has room
+ *   PONG     the same two, back from the leader; u8 count, then of so many
+ *            members u64 node id, u64 lag, u32 contact_ms
  */
 enum zk_frame_kind {
 	ZK_KIND_RAFT = 1,
@@ -22,6 +24,8 @@ enum zk_frame_kind {
 	ZK_KIND_PING,
 	ZK_KIND_PONG,
 };
+
+#define ZK_PONG_BYTES_MAX 1024u
 
 /* A lease that this member, as leader, has given to a session. */
 struct zk_lease {
@@ -66,6 +70,13 @@ struct zk_member {
 
 	/* The lease of our session: last question answered, last asked. */
 	uint64_t lease_from_ms, ping_ms;
+
+	/* member_view.c: of others, the leader's; and, as leader, theirs. */
+	struct zk_member_view views[ZK_MEMBERS_MAX];
+	size_t view_count;
+	uint64_t view_ms, view_term;
+	uint64_t full[ZK_MEMBERS_MAX]; /* whose disks are full; 0: free */
+	uint64_t yield_ms;             /* last attempt to hand over for that */
 
 	/* As leader. */
 	uint64_t leading; /* the term in which the leases were given; 0: none */
@@ -129,6 +140,14 @@ void zk_member_tick_roster(struct zk_member *m);
 void zk_member_note_peer(struct zk_member *m, uint64_t peer, bool up);
 /* Leader: a command that is to be proposed; 0, or why it must not be. */
 int zk_member_vet(struct zk_member *m, const struct zk_command *cmd);
+
+/* member_view.c */
+void zk_member_encode_views(const struct zk_member *m, struct zk_enc *enc);
+int zk_member_decode_views(struct zk_member *m, struct zk_dec *dec);
+bool zk_member_has_room(struct zk_member *m);
+bool zk_member_quorum_has_room(struct zk_member *m);
+void zk_member_note_room(struct zk_member *m, uint64_t node, bool room);
+void zk_member_tick_room(struct zk_member *m);
 
 /* member_session.c */
 void zk_member_next_incarnation(struct zk_member *m);

@@ -115,6 +115,7 @@ ping(struct zk_member *m, uint64_t leader)
 	zk_enc_u8(&enc, ZK_KIND_PING);
 	zk_enc_u64(&enc, m->session);
 	zk_enc_u64(&enc, m->now.mono_ms);
+	zk_enc_u8(&enc, zk_member_has_room(m) ? 1 : 0);
 	m->options.sink.send(m->options.sink.arg, leader, ZK_MEMBER_FAST, frame,
 	    enc.len);
 	m->ping_ms = m->now.mono_ms;
@@ -126,7 +127,7 @@ zk_member_on_pong(struct zk_member *m, struct zk_dec *dec)
 	const uint64_t session = zk_dec_u64(dec);
 	const uint64_t sent_ms = zk_dec_u64(dec);
 
-	if (!zk_dec_done(dec))
+	if (zk_member_decode_views(m, dec) < 0)
 		return -EPROTO;
 	if (session != m->session || session == 0 || sent_ms > m->now.mono_ms)
 		return 0;
@@ -198,12 +199,14 @@ zk_member_on_ping(struct zk_member *m, uint64_t from, struct zk_dec *dec)
 {
 	const uint64_t session = zk_dec_u64(dec);
 	const uint64_t sent_ms = zk_dec_u64(dec);
+	const uint8_t room = zk_dec_u8(dec);
+	uint8_t frame[ZK_PONG_BYTES_MAX];
 	struct zk_lease *lease;
-	uint8_t frame[32];
 	struct zk_enc enc;
 
-	if (!zk_dec_done(dec))
+	if (!zk_dec_done(dec) || room > 1)
 		return -EPROTO;
+	zk_member_note_room(m, from, room == 1);
 	lease = zk_member_leads(m) && m->leading == zk_member_raft(m)->term
 	    ? find_lease(m, session)
 	    : NULL;
@@ -215,6 +218,7 @@ zk_member_on_ping(struct zk_member *m, uint64_t from, struct zk_dec *dec)
 	zk_enc_u8(&enc, ZK_KIND_PONG);
 	zk_enc_u64(&enc, session);
 	zk_enc_u64(&enc, sent_ms);
+	zk_member_encode_views(m, &enc);
 	m->options.sink.send(m->options.sink.arg, from, ZK_MEMBER_FAST, frame,
 	    enc.len);
 	return 0;

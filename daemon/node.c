@@ -8,6 +8,7 @@
 
 #include "base/assert.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "daemon/inbox.h"
 #include "daemon/member.h"
 
@@ -17,6 +18,9 @@
 
 /* How long the end of the session may take before it is left to others. */
 #define STOP_MS 2000u
+
+/* That there is no room is told again after this. */
+#define FULL_AGAIN_MS 60000u
 
 /* Nothing to apply, and Raft cannot take more now: look again after this. */
 #define BUSY_WAIT_MS 1u
@@ -34,6 +38,7 @@ struct zk_node {
 	bool members_changed;
 	bool ended; /* the session, by zk_node_stop() */
 	uint64_t frames;
+	uint64_t disk_full, disk_full_ms; /* turns seen, when told */
 
 	pthread_mutex_t status_lock;
 	struct zk_node_status status; /* protected by status_lock */
@@ -131,25 +136,22 @@ role_text(enum zk_role role)
 }
 
 static struct zk_node_member
-member_of(const struct zk_raft *raft, uint32_t slot)
+member_of(const struct zk_member *m, uint32_t slot)
 {
+	const struct zk_raft *raft = zk_replica_raft(zk_member_replica(m));
 	const struct zk_conf *conf = zk_raft_conf(raft);
 	const uint64_t id = conf->ids[slot];
 	struct zk_node_member member = {.node = id};
-	struct zk_member_status status;
+	struct zk_member_view view;
 
 	member.role = id == raft->leader      ? "leader"
 	    : zk_raft_conf_is_voter(conf, id) ? "voter"
 	                                      : "observer";
-	/* A new leader does not know who has not answered it yet. */
-	if (zk_raft_member_status(raft, slot, &status) < 0 ||
-	    (id != raft->self && status.contact_ms == UINT32_MAX))
-		return member;
-	member.known = true;
-	if (id == raft->self)
-		return member;
-	member.lag = raft->last_index - status.match;
-	member.contact_ms = status.contact_ms;
+	member.known = zk_member_view(m, id, &view);
+	if (member.known) {
+		member.lag = view.lag;
+		member.contact_ms = view.contact_ms;
+	}
 	return member;
 }
 
@@ -185,7 +187,7 @@ publish_status(struct zk_node *node, uint64_t commands)
 	status->frames = node->frames;
 	status->member_count = count;
 	for (uint32_t i = 0; i < count; i++) {
-		const struct zk_node_member member = member_of(raft, i);
+		const struct zk_node_member member = member_of(node->member, i);
 		if (member.node != status->members[i].node ||
 		    member.role != status->members[i].role)
 			news |= ZK_NODE_NEWS_MEMBERS;
@@ -211,6 +213,24 @@ receive(struct zk_node *node, const struct zk_letter *letter)
 		network->bad_frame(network->arg, letter->peer);
 }
 
+/* Not at each attempt, but for as long as it lasts. */
+static void
+tell_disk_full(struct zk_node *node, uint64_t now_ms)
+{
+	const uint64_t count =
+	    zk_replica_counts(zk_member_replica(node->member))->disk_full;
+
+	if (count == node->disk_full)
+		return;
+	node->disk_full = count;
+	if (node->disk_full_ms != 0 &&
+	    now_ms - node->disk_full_ms < FULL_AGAIN_MS)
+		return;
+	node->disk_full_ms = now_ms;
+	zk_log_warnx("FULL reason=no room on the disk of the data directory: "
+	             "this member falls behind until there is some");
+}
+
 /* One turn; returns how long to wait for the next. */
 static uint32_t
 turn(struct zk_node *node, struct zk_batch *batch)
@@ -233,6 +253,7 @@ turn(struct zk_node *node, struct zk_batch *batch)
 		node->options.fatal(node->options.arg, rc, "store");
 		abort(); /* it does not return */
 	}
+	tell_disk_full(node, now.mono_ms);
 	news = publish_status(node, commands);
 	if (news != 0 && node->options.news != NULL)
 		node->options.news(node->options.arg, news);

@@ -111,9 +111,9 @@ uint64_t zk_node_session(const struct zk_node *node);
 struct zk_node_member {
 	uint64_t node;
 	const char *role;    /* "leader", "voter" or "observer"; static */
-	bool known;          /* what follows is: only the leader knows */
+	bool known;          /* what follows is */
 	uint64_t lag;        /* entries that it lacks */
-	uint32_t contact_ms; /* since its last answer */
+	uint32_t contact_ms; /* since the leader has heard of it */
 };
 
 struct zk_node_status {

@@ -411,6 +411,7 @@ zk_replica_end(struct zk_replica *r, bool *ret_more)
 	}
 	if (rc < 0) {
 		undo(r);
+		r->counts.disk_full += rc == -ENOSPC;
 		if (rc == -ENOSPC && !alone && resign(r) < 0)
 			return r->fatal;
 		return rc;

@@ -124,6 +124,7 @@ struct zk_replica_counts {
 	uint64_t snapshots_failed;    /* given up by the sender */
 	uint64_t snapshots_installed; /* here */
 	uint64_t snapshot_resends;    /* parts lost on the way, or late */
+	uint64_t disk_full;           /* turns that found no room */
 };
 const struct zk_replica_counts *zk_replica_counts(
     const struct zk_replica *replica);

@@ -25,6 +25,17 @@ check "a name is made up: $name" expr "$name" : '.*-[0-9][0-9]*$'
 same "it is an observer" observer "$(role_of 5 "$name")"
 check "all have the same" wait_until 10 agree 1 2 3 4 5
 
+# --- each host can tell of each
+tells_all() {
+	control "$1" members | awk '
+	    NR > 1 && $4 ~ /^[0-9]+$/ && $5 ~ /^[0-9]+$/ { n++ }
+	    END { exit n != 5 }'
+}
+for i in 1 2 3 4 5; do
+	check "host $i tells lag and contact of all" \
+	    wait_until 10 tells_all $i
+done
+
 # --- its session: ephemerals, locks, elections
 mkdir "$WORK/m4/c" && chmod u+s "$WORK/m4/c"
 wait_until 5 test -u "$WORK/m1/c"
