@@ -83,7 +83,7 @@ check "and ends" ends "$leader" 32
 says "$leader" "was removed from the ensemble"
 left=()
 for i in 2 3 4; do
-	[ $i = "$leader" ] || left+=($i)
+	[ "$i" = "$leader" ] || left+=("$i")
 done
 a=${left[0]} b=${left[1]}
 same "three are left" "z1=voter z$a=voter z$b=voter" "$(members 1)"
