@@ -65,8 +65,10 @@ release_answer(struct zk_call *call, const struct zk_outcome *out)
 	struct zk_inode *inode;
 	bool reap = false;
 
-	if (out->rc == 0 && (call->cmd.flags & ZK_F_TRUNCATE) != 0)
+	if (out->rc == 0 && (call->cmd.flags & ZK_F_TRUNCATE) != 0) {
 		zk_notify_inode(fs, ino, true);
+		zk_replay_modify(fs, ino);
+	}
 	(void)pthread_mutex_lock(&fs->inodes.lock);
 	inode = zk_inodes_find(&fs->inodes, ino);
 	if (inode != NULL) {

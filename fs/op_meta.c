@@ -261,6 +261,7 @@ getattr_answer(struct zk_call *call, const struct zk_outcome *out)
 		zk_reply_rc_ino(call->req, out->rc);
 		return;
 	}
+	zk_replay_modify(call->fs, call->cmd.ino);
 	zk_reply_attr(call->fs, call->req, &out->attr, true);
 }
 

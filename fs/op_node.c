@@ -55,6 +55,7 @@ zk_made_entry(struct zk_call *call, const struct zk_outcome *out)
 	if (inode != NULL && inode->name == NULL)
 		inode->name = strndup(out->name, out->name_len);
 	(void)pthread_mutex_unlock(&fs->inodes.lock);
+	zk_replay_made(fs, cmd->ino, cmd->name, cmd->name_len, out);
 	return entry;
 }
 

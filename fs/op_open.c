@@ -360,8 +360,10 @@ fsync_answer(struct zk_call *call, const struct zk_outcome *out)
 {
 	if (out->rc < 0)
 		zk_handle_unstamp(call->fs, call->handle, &call->cmd);
-	else if ((call->cmd.flags & ZK_F_TRUNCATE) != 0)
+	else if ((call->cmd.flags & ZK_F_TRUNCATE) != 0) {
 		zk_notify_inode(call->fs, call->cmd.ino, true);
+		zk_replay_modify(call->fs, call->cmd.ino);
+	}
 	zk_reply_rc_ino(call->req, out->rc);
 }
 

@@ -81,7 +81,7 @@ struct zk_order {
 	enum zk_order_kind kind;
 	bool exchange;
 	bool back;   /* the second half of an exchange */
-	bool in_use; /* cannot be opened for writing */
+	bool in_use; /* cannot, or need not, be opened for writing */
 	bool raised; /* the kernel has been told, so the event is certain */
 	uint64_t ino, ino2;
 	uint32_t type, type2, nlink, nlink2;
@@ -166,7 +166,13 @@ void zk_replay_change(struct zk_fs *fs, const struct zk_change *change);
 /* Raise what agrees with the present state of this name. */
 void zk_replay_sync(struct zk_fs *fs, uint64_t dir, const char *name,
     size_t name_len);
-/* Content and attributes of a node have changed. */
+/* A system call here asked for one name and was given another. */
+void zk_replay_made(struct zk_fs *fs, uint64_t dir, const char *asked,
+    size_t asked_len, const struct zk_outcome *made);
+/*
+ * The content of a node has changed after the event of the system call that
+ * changed it: IN_MODIFY again.
+ */
 void zk_replay_modify(struct zk_fs *fs, uint64_t ino);
 /* A file of .zkfs says something else now. */
 void zk_replay_control(struct zk_fs *fs, const char *name);

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 
 #include "base/assert.h"
 #include "fs/control.h"
@@ -165,25 +166,43 @@ overtake(struct zk_replay *r, const struct zk_change *change)
 	(void)pthread_mutex_unlock(&r->lock);
 }
 
-void
-zk_replay_change(struct zk_fs *fs, const struct zk_change *change)
+/*
+ * Changed here, through a file that the kernel knows by the name that was
+ * asked for: a number was put in its place.
+ */
+static bool
+is_misnamed(struct zk_fs *fs, const struct zk_change *change)
+{
+	const struct zk_inode *inode;
+	bool misnamed;
+
+	if (has_names(change))
+		return false;
+	(void)pthread_mutex_lock(&fs->inodes.lock);
+	inode = zk_inodes_find(&fs->inodes, change->ino);
+	misnamed = inode != NULL && inode->creator != NULL &&
+	    inode->name != NULL && strlen(inode->name) == change->name_len &&
+	    memcmp(inode->name, change->name, change->name_len) == 0;
+	(void)pthread_mutex_unlock(&fs->inodes.lock);
+	return misnamed;
+}
+
+/* quietly: without opening the file, so that it is IN_MODIFY alone. */
+static void
+take(struct zk_fs *fs, const struct zk_change *change, bool quietly)
 {
 	struct zk_replay *r = &fs->replay;
 	struct zk_order *order;
 	unsigned known;
 
-	if (!atomic_load(&r->on))
-		return;
-	if (change->known) {
-		overtake(r, change);
-		return;
-	}
 	known = known_parts(fs, change);
 	/* A name that is made says nothing to who knows just the node. */
 	if (known == 0 ||
 	    (change->kind == ZK_CHANGE_CREATE && (known & KNOWS_DIR) == 0))
 		return;
 	order = zk_order_new(change);
+	if (order != NULL)
+		order->in_use = quietly;
 	(void)pthread_mutex_lock(&r->lock);
 	if (r->off || order == NULL) {
 		free(order);
@@ -196,6 +215,17 @@ zk_replay_change(struct zk_fs *fs, const struct zk_change *change)
 		add(r, order);
 	}
 	(void)pthread_mutex_unlock(&r->lock);
+}
+
+void
+zk_replay_change(struct zk_fs *fs, const struct zk_change *change)
+{
+	if (!atomic_load(&fs->replay.on))
+		return;
+	if (change->known && !is_misnamed(fs, change))
+		overtake(&fs->replay, change);
+	else
+		take(fs, change, false);
 }
 
 void
@@ -219,6 +249,29 @@ zk_replay_sync(struct zk_fs *fs, uint64_t dir, const char *name,
 }
 
 void
+zk_replay_made(struct zk_fs *fs, uint64_t dir, const char *asked,
+    size_t asked_len, const struct zk_outcome *made)
+{
+	struct zk_change change = {
+	    .kind = ZK_CHANGE_DELETE,
+	    .parent = dir,
+	    .name = asked,
+	    .name_len = asked_len,
+	    .ino = ZK_INO_GHOST,
+	    .type = made->attr.mode & S_IFMT,
+	    .nlink = 1,
+	};
+
+	/* The kernel took the name that was asked for to be made. */
+	zk_replay_change(fs, &change);
+	change.kind = ZK_CHANGE_CREATE;
+	change.name = made->name;
+	change.name_len = made->name_len;
+	change.ino = made->attr.ino;
+	zk_replay_change(fs, &change);
+}
+
+void
 zk_replay_modify(struct zk_fs *fs, uint64_t ino)
 {
 	const struct zk_change change = {
@@ -228,7 +281,8 @@ zk_replay_modify(struct zk_fs *fs, uint64_t ino)
 	    .nlink = 1,
 	};
 
-	zk_replay_change(fs, &change);
+	if (atomic_load(&fs->replay.on))
+		take(fs, &change, true);
 }
 
 void
