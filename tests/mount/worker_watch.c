@@ -3,7 +3,7 @@
  * its inotify events alone.
  *
  *   worker_watch churn DIR SEED COUNT   random changes in DIR/d0 and DIR/d1 on
- *                                       a few names; failures of the kinds
+ *                                       a few names, until SIGTERM; failures
  *                                       that a race may cause are no matter
  *   worker_watch model DIR SECONDS      says "ready" when it watches, then
  *                                       follows the events.  Once a line has
@@ -18,7 +18,9 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -47,6 +49,14 @@ now_ms(void)
 /* --- churn ---------------------------------------------------------------- */
 
 static uint64_t rng;
+static volatile sig_atomic_t ended;
+
+static void
+on_term(int signo)
+{
+	(void)signo;
+	ended = 1;
+}
 
 static unsigned
 pick(unsigned n)
@@ -119,17 +129,25 @@ static int
 churn(const char *dir, uint64_t seed, unsigned count)
 {
 	unsigned done = 0, again = 0;
+	uint64_t longest_ms = 0;
 
 	rng = seed * 2862933555777941757u + 3037000493u;
 	if (chdir(dir) < 0) {
 		perror(dir);
 		return 1;
 	}
-	for (unsigned i = 0; i < count; i++) {
-		if (change() == 0) {
+	(void)signal(SIGTERM, on_term);
+	for (unsigned i = 0; i < count && !ended; i++) {
+		const uint64_t before = now_ms();
+		const int rc = change();
+		const int why = errno;
+		if (now_ms() - before > longest_ms)
+			longest_ms = now_ms() - before;
+		if (rc == 0) {
 			done++;
 			continue;
 		}
+		errno = why;
 		switch (errno) {
 		case ENOENT:
 		case EEXIST:
@@ -142,6 +160,7 @@ churn(const char *dir, uint64_t seed, unsigned count)
 		case EINVAL:
 		case EOPNOTSUPP:
 		case ESTALE:
+		case EINTR:
 			break;
 		case ETIMEDOUT:
 		case EROFS:
@@ -152,8 +171,9 @@ churn(const char *dir, uint64_t seed, unsigned count)
 			return 1;
 		}
 	}
-	(void)printf("%u of %u changes, %u refused for a while\n", done, count,
-	    again);
+	(void)printf("%u of %u changes, %u refused for a while, longest_ms "
+	             "%" PRIu64 "\n",
+	    done, count, again, longest_ms);
 	return 0;
 }
 
