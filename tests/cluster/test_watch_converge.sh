@@ -3,13 +3,13 @@
 # to the helper and the daemons meanwhile: a model of the directories that is
 # made of one host's events agrees with the tree in the end.
 # FULL=1: 100,000 changes.
+# shellcheck disable=SC2154 # churn comes from watch.sh
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/watch.sh"
 COUNT=${COUNT:-400}
 [ "${FULL:-0}" = 1 ] && COUNT=17000
 must start_all op_timeout=20s
 must make_place
-
-. "$(dirname "$0")/watch.sh"
 
 # --- nothing but the race
 for i in 1 2 3; do must start_model $i; done
