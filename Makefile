@@ -99,6 +99,11 @@ quickstart:
 	$(Q)MOUNT='$(MOUNT)' DATA='$(DATA)' BUILD=$(BUILD) dist/quickstart.sh start
 stop:
 	$(Q)MOUNT='$(MOUNT)' DATA='$(DATA)' BUILD=$(BUILD) dist/quickstart.sh stop
+# Three hosts on this machine, for a minute: DIR=/mnt, PAUSE=0.
+demo:
+	$(Q)APT=$(APT) dist/deps.sh demo
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)DIR=$(DIR) BUILD=$(BUILD) dist/demo.sh
 
 # --- installation ----------------------------------------------------------
 install: all
@@ -125,6 +130,6 @@ uninstall:
 clean:
 	rm -rf build build-*
 
-.PHONY: all lint-pure fmt lint quickstart stop install uninstall clean
+.PHONY: all lint-pure fmt lint quickstart stop demo install uninstall clean
 .SECONDARY:
 -include $(OBJS:.o=.d)

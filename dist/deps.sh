@@ -1,19 +1,22 @@
 #!/bin/sh
-# deps.sh run|test: have the Debian packages that running or testing needs.
+# deps.sh run|demo|test: have the Debian packages that running, the
+# demonstration or testing needs.
 # Installs only what is missing and starts no service.  APT=0: installs
 # nothing, names what is missing and exits 1.
 set -eu
 
 RUN='gcc make pkg-config|pkgconf fuse3 libfuse3-dev libnng-dev liblmdb-dev
 libmbedtls-dev'
+DEMO='iproute2 inotify-tools util-linux'
 TEST='libcriterion-dev inotify-tools attr rsync sqlite3 git python3 jq nftables
 iproute2 clang-format clang-tidy cppcheck mandoc shellcheck procps util-linux'
 
 case ${1:-} in
 run) wanted=$RUN ;;
+demo) wanted="$RUN $DEMO" ;;
 test) wanted="$RUN $TEST" ;;
 *)
-	echo "usage: deps.sh run|test" >&2
+	echo "usage: deps.sh run|demo|test" >&2
 	exit 1
 	;;
 esac
