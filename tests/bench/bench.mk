@@ -1,7 +1,7 @@
 # Figures.  `make bench QUICK=1` is shorter, `make bench PARTS="write read"`
 # is part of it, DIR= measures a directory that is mounted already.
 # `make bench-peers PEERS="etcd nats"` measures what others would use instead,
-# as far as their packages are installed.
+# as far as their packages are installed; `make bench` ends with that.
 BENCH      := $(BUILD)/tests/bench
 BENCH_SRCS := $(wildcard tests/bench/*.c tests/bench/peers/*.c)
 BENCH_OBJS := $(BENCH_SRCS:%.c=$(BUILD)/%.o)
@@ -13,6 +13,7 @@ $(BENCH)/bench: $(filter-out $(BENCH)/peers/%,$(BENCH_OBJS)) $(BENCH_BASE)
 
 bench: all $(BENCH)/bench
 	$(Q)BUILD=$(BUILD) tests/bench/run.sh $(PARTS)
+	$(if $(PARTS)$(DIR),,$(Q)$(MAKE) --no-print-directory bench-peers)
 
 PEER_BASE := $(BENCH)/table.o $(BENCH)/peers/peer.o $(BENCH_BASE)
 PEER_WIRE := $(PEER_BASE) $(BENCH)/peers/wire.o

@@ -67,6 +67,28 @@ open_for(struct writer *writer)
 		(void)unlink(writer->path);
 }
 
+/*
+ * The kernel lets one system call at a time change a directory: those who make
+ * and remove names have one each, as the keys of the peers have none.
+ */
+static void
+name_file(struct writer *writer, const char *dir, size_t i)
+{
+	if (writer->op == 'a') {
+		(void)snprintf(writer->path, sizeof(writer->path), "%s", dir);
+		return;
+	}
+	if (writer->op != 'c') {
+		(void)snprintf(writer->path, sizeof(writer->path), "%s/n%zu",
+		    dir, i);
+		return;
+	}
+	(void)snprintf(writer->path, sizeof(writer->path), "%s/c%zu", dir, i);
+	if (mkdir(writer->path, 0755) < 0 && errno != EEXIST)
+		err(1, "%s", writer->path);
+	(void)snprintf(writer->path, sizeof(writer->path), "%s/c%zu/n", dir, i);
+}
+
 static void
 operate(struct writer *writer)
 {
@@ -153,9 +175,7 @@ run_load(char **args)
 			writer->bytes[at] = '\n';
 		if (writer->op == 'a')
 			writer->bytes[writer->size - 1] = '\n';
-		(void)snprintf(writer->path, sizeof(writer->path),
-		    writer->op == 'a' ? "%s" : "%s/n%zu", dirs[i % dir_count],
-		    i);
+		name_file(writer, dirs[i % dir_count], i);
 		open_for(writer);
 	}
 	run_threads(writers, count, seconds);
@@ -305,7 +325,7 @@ run_failover(char **args)
 
 struct maker {
 	pthread_t thread;
-	size_t first, end;
+	size_t number, first, end;
 };
 
 static void *
@@ -315,8 +335,13 @@ maker_main(void *arg)
 	char path[PATH_MAX];
 	int fd;
 
+	(void)snprintf(path, sizeof(path), "%s/fill/%zu", dirs[0],
+	    maker->number);
+	if (mkdir(path, 0755) < 0)
+		err(1, "%s", path);
 	for (size_t i = maker->first; i < maker->end; i++) {
-		(void)snprintf(path, sizeof(path), "%s/fill/%07zu", dirs[0], i);
+		(void)snprintf(path, sizeof(path), "%s/fill/%zu/%07zu", dirs[0],
+		    maker->number, i);
 		fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
 		if (fd < 0 ||
 		    write(fd, zk_peer_value, ZK_PEER_VALUE_BYTES) < 0 ||
@@ -340,6 +365,7 @@ run_fill(char **args)
 		err(1, "%s", path);
 	start_us = zk_bench_now_us();
 	for (size_t i = 0; i < MAKERS; i++) {
+		makers[i].number = i;
 		makers[i].first = count * i / MAKERS;
 		makers[i].end = count * (i + 1) / MAKERS;
 		if (pthread_create(&makers[i].thread, NULL, maker_main,
