@@ -115,7 +115,8 @@ for mutation; do
 			break
 		fi
 		run "$suite" >"$top/output" 2>&1 </dev/null ||
-		    result="caught by $suite"
+		    result="caught by $suite$(sed -n \
+		        's/^\(seed [0-9]*\):.*/, \1/p' "$top/output" | head -n 1)"
 	done
 	case $result in
 	caught*) caught=$((caught + 1)) ;;

@@ -14,7 +14,7 @@
 
 #define FAULTS_US  8000000ull /* virtual */
 #define SETTLED_US 900000ull  /* before the first: there is a leader */
-#define DELAY_US   500u       /* of a good network */
+#define LEASE_US   4000000ull /* some cuts outlast it */
 
 static const struct {
 	const char *name;
@@ -70,6 +70,8 @@ draw(struct sim *sim, uint64_t *rng, uint32_t allowed, uint64_t at_us)
 	fault->at_us = at_us;
 	fault->end_us = at_us + 100000 +
 	    sim_random(rng, kinds[fault->kind].last_ms * 1000ull);
+	if (fault->kind == FAULT_CUT && sim_chance(rng, 25))
+		fault->end_us += LEASE_US;
 	fault->host = (unsigned)sim_random(rng, sim->count);
 	if (sim_chance(rng, 40))
 		fault->host = SIM_LEADER;
@@ -93,17 +95,20 @@ draw_ensemble(struct sim *sim, uint64_t *rng)
 		sim->log_keep = 2 + (uint32_t)sim_random(rng, 40);
 	if (sim_chance(rng, 25))
 		sim->uncommitted_max = 600;
-	sim->delay_us = DELAY_US;
+	sim->good_delay_us = 500ull << sim_random(rng, 7);
+	sim->delay_us = sim->good_delay_us;
 }
 
 void
 sim_plan(struct sim *sim)
 {
 	uint64_t rng = zk_mix64(sim->options.seed * 2 + 1);
-	uint64_t at_us = SETTLED_US;
+	uint64_t at_us = SETTLED_US, gap_us;
 	uint32_t allowed = 0;
 
 	draw_ensemble(sim, &rng);
+	/* What takes long comes to its end only where little else happens. */
+	gap_us = 500000ull << sim_random(&rng, 4);
 	for (int k = 0; k < FAULT_KINDS; k++)
 		if (sim_chance(&rng, 45))
 			allowed |= 1u << k;
@@ -115,7 +120,7 @@ sim_plan(struct sim *sim)
 		allowed = 1u << FAULT_CUT;
 	sim->faults_us = FAULTS_US;
 	while (sim->fault_count < SIM_FAULTS_MAX) {
-		at_us += sim_random(&rng, 900000);
+		at_us += sim_random(&rng, gap_us);
 		if (at_us >= sim->faults_us)
 			break;
 		draw(sim, &rng, allowed, at_us);
@@ -343,7 +348,7 @@ begin(struct sim *sim, struct sim_fault *fault)
 		sim->drop_percent = 1 + (uint32_t)(fault->arg % 40);
 		break;
 	case FAULT_DELAY:
-		sim->delay_us = 1000 + fault->arg % 100000;
+		sim->delay_us = 1000 + fault->arg % 300000;
 		break;
 	case FAULT_REPEAT:
 		sim->late_percent = 1 + (uint32_t)(fault->arg % 10);
@@ -384,7 +389,7 @@ finish(struct sim *sim, struct sim_fault *fault)
 	if (fault->kind == FAULT_DROP)
 		sim->drop_percent = 0;
 	if (fault->kind == FAULT_DELAY)
-		sim->delay_us = DELAY_US;
+		sim->delay_us = sim->good_delay_us;
 	if (fault->kind == FAULT_REPEAT)
 		sim->late_percent = 0;
 	if (fault->kind == FAULT_SLOW)

@@ -246,7 +246,7 @@ struct sim {
 	uint32_t cut[SIM_HOSTS_MAX]; /* by sender: receivers, as bits */
 	struct sim_message *wire;    /* sorted by at_us */
 	uint32_t drop_percent, late_percent;
-	uint64_t delay_us;
+	uint64_t delay_us, good_delay_us;
 	uint64_t trace; /* a hash of everything that happened */
 	uint64_t marks[MARK_COUNT];
 	struct sim_op ops[SIM_OPS_MAX];

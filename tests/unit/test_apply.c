@@ -106,6 +106,28 @@ RIG_TEST(apply, a_session_that_ends_takes_its_ephemerals_and_holds_along)
 	cr_expect_eq(rig_open_session("test", 2), rig.session);
 }
 
+/* It counts its sessions anew, and knows nothing of the old one's answers. */
+RIG_TEST(apply, a_member_on_a_new_disk_is_not_the_one_before)
+{
+	struct zk_command open = {
+	    .op = ZK_OP_SESSION_OPEN,
+	    .handle = 1,
+	    .ino2 = 77,
+	    .name = "test",
+	    .name_len = 4,
+	    .len = 10000,
+	};
+	uint64_t before;
+
+	cr_assert_eq(rig_apply(open), 0);
+	before = rig.out.index;
+	cr_assert_eq(rig_apply(open), 0);
+	cr_expect_eq(rig.out.index, before);
+	open.ino2 = 78;
+	cr_assert_eq(rig_apply(open), 0);
+	cr_expect_neq(rig.out.index, before);
+}
+
 RIG_TEST(apply, closing_removes_the_ephemeral_under_its_present_name)
 {
 	cr_assert_eq(make(ROOT, "d", DIR_MODE), 0);
