@@ -72,7 +72,7 @@ for t in threads:
 count = collections.Counter(sum(ends, []))
 print({errno.errorcode.get(k, "done"): v for k, v in count.items()})
 assert set(count) <= {0, errno.ENOSPC}, count
-assert count[errno.ENOSPC] > 0, count
+# On a busy machine they may come one after the other, and all have room.
 for i, fd in enumerate(fds):
     with open("%s/w/%d" % (mount, i), "rb") as f:
         value = f.read()
