@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "daemon/cluster_impl.h"
+#include "daemon/topics_node.h"
 
 /* --- for the node --------------------------------------------------------- */
 
@@ -22,6 +23,18 @@ net_send(void *arg, uint64_t to, bool bulk, const void *bytes, size_t len)
 	/* Who is not there, or too slow, gets it again from Raft. */
 	(void)zk_transport_send(c->transport, to,
 	    bulk ? ZK_LANE_BULK : ZK_LANE_FAST, ZK_GROUP_TREE, &iov, 1);
+}
+
+static void
+net_send_topics(void *arg, uint64_t to, bool bulk, const void *bytes,
+    size_t len)
+{
+	struct zk_cluster *c = arg;
+	const struct iovec iov = {(void *)(uintptr_t)bytes, len};
+
+	/* As above. */
+	(void)zk_transport_send(c->transport, to,
+	    bulk ? ZK_LANE_BULK_2 : ZK_LANE_FAST_2, ZK_GROUP_TOPICS, &iov, 1);
 }
 
 static void
@@ -148,6 +161,17 @@ zk_cluster_attach(struct zk_cluster *c, struct zk_node *node)
 	(void)pthread_mutex_unlock(&c->lock);
 }
 
+void
+zk_cluster_attach_topics(struct zk_cluster *c, struct zk_topics_node *topics)
+{
+	(void)pthread_mutex_lock(&c->lock);
+	c->topics = topics;
+	for (size_t i = 0; i < c->session_count; i++)
+		if (zk_cluster_may_talk(c, &c->sessions[i]))
+			zk_topics_node_peer(topics, c->sessions[i].node, true);
+	(void)pthread_mutex_unlock(&c->lock);
+}
+
 bool
 zk_cluster_name(struct zk_cluster *c, uint64_t node, char *buf)
 {
@@ -262,6 +286,7 @@ open_transport(struct zk_cluster *c, const struct zk_cluster_options *o,
 	    .tls_cert = o->tls_cert,
 	    .tls_key = o->tls_key,
 	    .tls_ca = o->tls_ca,
+	    .lanes = ZK_LANES_MAX,
 	    .callbacks = zk_cluster_callbacks(c),
 	};
 	int rc;
@@ -330,6 +355,8 @@ zk_cluster_open(const struct zk_cluster_options *options,
 	    .resume = net_resume,
 	    .bad_frame = net_bad_frame,
 	};
+	c->topics_network = c->network;
+	c->topics_network.send = net_send_topics;
 	(void)pthread_mutex_init(&c->lock, NULL);
 	rc = load(c, ret_fault);
 	if (rc == 0)
@@ -381,6 +408,12 @@ const struct zk_node_network *
 zk_cluster_network(const struct zk_cluster *c)
 {
 	return &c->network;
+}
+
+const struct zk_node_network *
+zk_cluster_topics_network(const struct zk_cluster *c)
+{
+	return &c->topics_network;
 }
 
 void

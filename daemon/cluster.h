@@ -64,6 +64,7 @@
  * node thread.
  */
 struct zk_cluster;
+struct zk_topics_node;
 struct zk_auth_key;
 
 struct zk_cluster_options {
@@ -120,6 +121,12 @@ const struct zk_node_network *zk_cluster_network(
 
 /* From now on frames and connections are the node's affair. */
 void zk_cluster_attach(struct zk_cluster *cluster, struct zk_node *node);
+
+/* The same for the topics, which have lanes of their own. */
+const struct zk_node_network *zk_cluster_topics_network(
+    const struct zk_cluster *cluster);
+void zk_cluster_attach_topics(struct zk_cluster *cluster,
+    struct zk_topics_node *topics);
 
 /* Why there is no majority: one line about each member that is missing. */
 void zk_cluster_explain(struct zk_cluster *cluster, char *buf, size_t cap);

@@ -11,9 +11,10 @@
 #include "daemon/cluster.h"
 
 /* What is spoken in frames; members of different versions part. */
-#define ZK_CLUSTER_VERSION 2u
+#define ZK_CLUSTER_VERSION 3u
 
-enum { ZK_GROUP_TREE, ZK_GROUP_CONTROL };
+/* Topics have lanes of their own, so that they never delay the tree. */
+enum { ZK_GROUP_TREE, ZK_GROUP_CONTROL, ZK_GROUP_TOPICS };
 enum zk_control_kind {
 	ZK_CONTROL_FOUND = 1,
 	ZK_CONTROL_STRANGER,
@@ -48,7 +49,7 @@ struct zk_cluster_refusal {
 struct zk_cluster {
 	struct zk_store *store;
 	struct zk_transport *transport;
-	struct zk_node_network network;
+	struct zk_node_network network, topics_network;
 	void (*wake)(void *arg);
 	void (*removed)(void *arg);
 	void *arg;
@@ -81,7 +82,8 @@ struct zk_cluster {
 	struct zk_cluster_session sessions[ZK_TRANSPORT_PEERS_MAX];
 	size_t session_count;
 	struct zk_cluster_refusal refusals[ZK_REFUSALS_KEPT];
-	struct zk_node *node; /* NULL until attached */
+	struct zk_node *node;          /* NULL until attached */
+	struct zk_topics_node *topics; /* NULL until attached */
 };
 
 static inline bool

@@ -8,6 +8,7 @@
 #include "base/codec.h"
 #include "base/log.h"
 #include "daemon/cluster_impl.h"
+#include "daemon/topics_node.h"
 
 /* What the transport tells, and what members say to each other of members. */
 
@@ -83,15 +84,23 @@ on_received(void *arg, const struct zk_transport_frame *frame)
 	struct zk_cluster_session *session;
 	struct zk_cluster *c = arg;
 	struct zk_node *node = NULL;
+	struct zk_topics_node *topics = NULL;
 	int rc = 0;
 
 	(void)pthread_mutex_lock(&c->lock);
 	session = zk_cluster_session(c, frame->peer);
 	if (session != NULL && frame->group == ZK_GROUP_CONTROL)
 		rc = zk_cluster_hear(c, session, frame);
-	else if (session != NULL && zk_cluster_may_talk(c, session))
+	else if (session != NULL && zk_cluster_may_talk(c, session)) {
 		node = c->node;
+		topics = c->topics;
+	}
 	(void)pthread_mutex_unlock(&c->lock);
+	if (frame->group == ZK_GROUP_TOPICS)
+		return topics == NULL ||
+		    zk_topics_node_receive(topics, frame->peer,
+		        frame->lane == ZK_LANE_BULK_2, frame->bytes,
+		        frame->len);
 	if (frame->group == ZK_GROUP_CONTROL) {
 		if (rc < 0)
 			c->network.bad_frame(c, frame->peer);
@@ -111,6 +120,7 @@ on_peer_up(void *arg, const struct zk_transport_peer_info *info)
 	struct zk_cluster_session *session;
 	struct zk_cluster *c = arg;
 	struct zk_node *node = NULL;
+	struct zk_topics_node *topics = NULL;
 
 	zk_log_info("UP member=%s node=%016" PRIx64 " address=%s",
 	    info->identity.name, info->identity.node, info->address);
@@ -126,12 +136,16 @@ on_peer_up(void *arg, const struct zk_transport_peer_info *info)
 		    sizeof(session->name));
 		zk_cluster_say_hello(c, session->node);
 		greet(c, session);
-		if (zk_cluster_may_talk(c, session))
+		if (zk_cluster_may_talk(c, session)) {
 			node = c->node;
+			topics = c->topics;
+		}
 	}
 	(void)pthread_mutex_unlock(&c->lock);
 	if (node != NULL)
 		zk_node_peer(node, info->identity.node, true);
+	if (topics != NULL)
+		zk_topics_node_peer(topics, info->identity.node, true);
 	c->wake(c->arg);
 }
 
@@ -141,14 +155,17 @@ on_peer_down(void *arg, uint64_t peer, const char *reason)
 	struct zk_cluster_session *session;
 	struct zk_cluster *c = arg;
 	struct zk_node *node = NULL;
+	struct zk_topics_node *topics = NULL;
 
 	(void)pthread_mutex_lock(&c->lock);
 	session = zk_cluster_session(c, peer);
 	if (session != NULL) {
 		zk_log_info("DOWN member=%s node=%016" PRIx64 " reason=%s",
 		    session->name, peer, reason);
-		if (zk_cluster_may_talk(c, session))
+		if (zk_cluster_may_talk(c, session)) {
 			node = c->node;
+			topics = c->topics;
+		}
 		*session = c->sessions[--c->session_count];
 		/* A stranger's place is not kept. */
 		(void)zk_cluster_set_peers(c);
@@ -156,6 +173,8 @@ on_peer_down(void *arg, uint64_t peer, const char *reason)
 	(void)pthread_mutex_unlock(&c->lock);
 	if (node != NULL)
 		zk_node_peer(node, peer, false);
+	if (topics != NULL)
+		zk_topics_node_peer(topics, peer, false);
 }
 
 /*

@@ -1,0 +1,18 @@
+# The simulator of the queue: `make sim-queue SEED=first SEEDS=count`.
+QUEUE_SEEDS ?= 40
+QUEUE_SIM   := $(BUILD)/tests/queue/sim
+QUEUE_SIM_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/queue/*.c))
+# The production code from the broker down; no network or thread.
+QUEUE_HOUSE := base/% queue/% store/% consensus/raft% consensus/msg_codec.o
+
+$(QUEUE_SIM): $(QUEUE_SIM_OBJS) $(filter $(QUEUE_HOUSE:%=$(BUILD)/%),$(OBJS))
+	@echo "  LD      $@"
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
+
+sim-queue: $(QUEUE_SIM)
+	$(Q)$(QUEUE_SIM) -r 1 2
+	$(Q)$(QUEUE_SIM) $(or $(SEED),1) $(QUEUE_SEEDS)
+check-raft: sim-queue
+
+.PHONY: sim-queue
+-include $(QUEUE_SIM_OBJS:.o=.d)

@@ -1,0 +1,129 @@
+#ifndef ZK_TESTS_QUEUE_SIM_H
+#define ZK_TESTS_QUEUE_SIM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "queue/broker.h"
+
+/*
+ * The simulator of the queue: brokers of some hosts, the production code with
+ * its LMDB below, under a virtual clock and network.  Everything random comes
+ * from one seed, so that a run can be repeated.
+ */
+
+#define SIM_HOSTS_MAX 5u
+#define SIM_PARTS     3u
+#define SIM_WRITERS   3u /* for each partition at each host */
+#define SIM_BATCHES   65536u
+#define SIM_TEXT_MAX  24000u
+
+/* Rare events that a set of runs must have seen; see sim.c for the names. */
+enum sim_mark {
+	MARK_ELECTION,
+	MARK_CRASH,
+	MARK_CRASH_AT_FLUSH,
+	MARK_PARTITION,
+	MARK_ONE_WAY,
+	MARK_TRUNCATION,
+	MARK_UNKNOWN,
+	MARK_REPEATED,
+	MARK_RESENT,
+	MARK_MOVED_IN,
+	MARK_MOVED_OUT,
+	MARK_SNAPSHOT,
+	MARK_RETAINED,
+	MARK_FULL,
+	MARK_SLOW_FLUSH,
+	MARK_COUNT
+};
+
+/* One append. */
+struct sim_batch {
+	struct sim *sim;
+	unsigned host, writer, part;
+	uint64_t boot, number;
+	uint64_t offset;
+	bool done, sent;
+	int rc;
+	size_t len;
+	char *text;
+};
+
+struct sim_message {
+	struct sim_message *next;
+	uint64_t at_us;
+	unsigned from, to;
+	uint64_t boot, boot_to; /* a connection has two ends */
+	size_t len;
+	uint8_t bytes[];
+};
+
+struct sim_host {
+	struct sim *sim;
+	unsigned id;
+	struct zk_broker *broker; /* NULL: down */
+	char dir[96];
+	uint64_t boots;
+	uint64_t busy_us, wake_us, restart_us;
+	size_t map_bytes;
+	bool dying;       /* its flush does not happen */
+	uint64_t flushes; /* before the turn */
+	struct zk_request_list list;
+	struct sim_message *mail, **mail_last;
+	struct zk_broker_counts counts; /* as seen last */
+	bool told[SIM_PARTS];           /* of the newest spec */
+	struct sim_batch *batch[SIM_PARTS][SIM_WRITERS];
+	uint64_t next_us[SIM_PARTS][SIM_WRITERS];
+	uint64_t start[SIM_PARTS], end[SIM_PARTS]; /* as seen last */
+	bool local[SIM_PARTS];
+};
+
+/* What was seen of a partition, on any host. */
+struct sim_content {
+	uint8_t *bytes;
+	bool *known;
+	uint64_t end, cap;
+};
+
+struct sim {
+	uint64_t seed, rng, now_us;
+	unsigned count;
+	bool verbose, quiet, small_disks, failed;
+	struct sim_host hosts[SIM_HOSTS_MAX];
+	bool cut[SIM_HOSTS_MAX][SIM_HOSTS_MAX];
+	struct sim_message *wire;
+	uint32_t drop_percent;
+	uint64_t delay_us;
+	struct zk_partition_spec specs[SIM_PARTS];
+	struct sim_content content[SIM_PARTS];
+	struct sim_batch *batches[SIM_BATCHES];
+	size_t batch_count;
+	uint64_t next_number;
+	uint64_t trace;
+	uint64_t marks[MARK_COUNT];
+	char failure[256];
+};
+
+/* sim.c */
+uint64_t sim_random(struct sim *sim, uint64_t below);
+bool sim_chance(struct sim *sim, uint32_t percent);
+void sim_mark(struct sim *sim, enum sim_mark mark);
+void sim_fail(struct sim *sim, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* host.c */
+void sim_host_start(struct sim *sim, unsigned id);
+void sim_host_stop(struct sim *sim, unsigned id);
+void sim_host_turn(struct sim *sim, unsigned id);
+void sim_deliver_due(struct sim *sim);
+void sim_wire_clear(struct sim *sim, unsigned id);
+
+/* check.c */
+void sim_check_host(struct sim *sim, unsigned id);
+void sim_check_answer(struct sim *sim, const struct sim_batch *batch);
+bool sim_has_converged(struct sim *sim);
+void sim_check_end(struct sim *sim);
+
+#endif
