@@ -352,6 +352,7 @@ tell(struct zk_broker *b)
 	while ((part = b->touched) != NULL) {
 		b->touched = part->next_touched;
 		part->touched = false;
+		zk_append_seen(part);
 		if (part->info_changed) {
 			part->info_changed = false;
 			if (zk_part_publish(part)) {
@@ -360,7 +361,6 @@ tell(struct zk_broker *b)
 				zk_ask_watchers(part);
 			}
 		}
-		zk_append_seen(part);
 		if (part->asks.first != NULL || part->watch_count > 0)
 			zk_ask_pump(part);
 		b->more = b->more || zk_append_can_send(part);

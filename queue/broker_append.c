@@ -15,6 +15,8 @@
 #define BUSY_MS   10u
 #define GAP_MS    2u
 #define NOBODY_MS 20u
+/* A replica that lags is not waited for longer. */
+#define UNSEEN_MS 300u
 
 #define ANSWER_HEAD (8u + 1 + 8 + 8 + 4)
 
@@ -121,6 +123,20 @@ zk_part_hear_leader(struct zk_part *part, uint64_t from, uint64_t leader,
 
 /* --- answers -------------------------------------------------------------- */
 
+/* If it is not here, then from now on this is not where to read. */
+static void
+tell_done(struct zk_part *part, struct zk_request *request)
+{
+	const uint64_t end = request->reply.offset + request->len;
+
+	if (part->told < end) {
+		part->told = end;
+		part->info_changed = true;
+		zk_broker_touch(part);
+	}
+	zk_broker_answer(part->broker, request, 0);
+}
+
 static void
 done(struct zk_part *part, struct zk_request *request, uint64_t offset)
 {
@@ -133,10 +149,13 @@ done(struct zk_part *part, struct zk_request *request, uint64_t offset)
 	if (part->seen < end)
 		part->seen = end;
 	/* What was answered can be read where it was written. */
-	if (g != NULL && zk_group_is_readable(g) && g->end < end)
-		zk_request_list_add(&part->unseen, request);
-	else
-		zk_broker_answer(b, request, 0);
+	if (g == NULL || !zk_group_is_readable(g) || g->end >= end) {
+		tell_done(part, request);
+		return;
+	}
+	if (request->deadline_ms > zk_broker_now(b) + UNSEEN_MS)
+		request->deadline_ms = zk_broker_now(b) + UNSEEN_MS;
+	zk_request_list_add(&part->unseen, request);
 }
 
 void
@@ -154,7 +173,7 @@ zk_append_seen(struct zk_part *part)
 		    g->end < request->reply.offset + request->len)
 			zk_request_list_add(&part->unseen, request);
 		else
-			zk_broker_answer(part->broker, request, 0);
+			tell_done(part, request);
 	}
 }
 
@@ -534,7 +553,9 @@ zk_append_tick(struct zk_broker *b)
 	while ((part = *at) != NULL) {
 		expire(part, &part->flight, -ETIMEDOUT);
 		expire(part, &part->queued, -ETIMEDOUT);
-		expire(part, &part->unseen, 0);
+		while (part->unseen.first != NULL &&
+		    part->unseen.first->deadline_ms <= zk_broker_now(b))
+			tell_done(part, zk_request_list_pop(&part->unseen));
 		expire(part, &part->asks, -ETIMEDOUT);
 		resend(part);
 		if (part->flight.first != NULL || part->queued.first != NULL ||

@@ -259,7 +259,7 @@ zk_ask_pump(struct zk_part *part)
 	struct zk_request *request;
 	uint64_t aim;
 
-	if (part->group != NULL && zk_group_is_readable(part->group)) {
+	if (zk_part_is_local(part)) {
 		while ((request = zk_request_list_pop(&part->asks)) != NULL)
 			answer_own(part, request);
 		return;

@@ -48,6 +48,7 @@ struct zk_group;
  *   INFO     u64 start, end, leader, stored, time i64 u32, u8 count, nodes
  *   LEFT     nothing: am I a member still?
  *   GONE     nothing: no
+ *   HAVE     u64 term, u64 index: a SNAPSHOT up to there is of no use to me
  * Little-endian.
  */
 enum zk_message_kind {
@@ -63,6 +64,7 @@ enum zk_message_kind {
 	ZK_TELL_INFO,
 	ZK_TELL_LEFT,
 	ZK_TELL_GONE,
+	ZK_TELL_HAVE,
 };
 
 /* Of ANSWER. */
@@ -212,6 +214,7 @@ struct zk_part {
 	uint32_t watch_count;
 	uint64_t watch_ms;
 	uint64_t seen; /* the end that this host has been told of */
+	uint64_t told; /* ... and its writers have been */
 	struct zk_watcher *watchers;
 	uint32_t watcher_count;
 };
@@ -313,6 +316,11 @@ bool zk_part_is_unborn(const struct zk_part *part);
 bool zk_spec_has(const struct zk_partition_spec *spec, uint64_t node);
 /* Takes up what is on disk. */
 int zk_part_load(struct zk_broker *b);
+/*
+ * It can be read here: the replica counts, and has all that writers of this
+ * host were told of.
+ */
+bool zk_part_is_local(const struct zk_part *part);
 /* What is known of it now. */
 void zk_part_picture(const struct zk_part *part,
     struct zk_partition_info *ret_info);
@@ -429,6 +437,8 @@ int zk_group_on_raft(struct zk_broker *b, uint64_t from, uint64_t id,
 /* group_snapshot.c */
 void zk_group_snapshot(struct zk_group *g, uint64_t to);
 int zk_group_on_snapshot(struct zk_broker *b, uint64_t from, uint64_t id,
+    struct zk_dec *dec);
+int zk_group_on_have(struct zk_broker *b, uint64_t from, uint64_t id,
     struct zk_dec *dec);
 
 /* group_offer.c: batches offered to this replica as the leader */

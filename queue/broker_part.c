@@ -169,6 +169,13 @@ zk_part_forget_gone(struct zk_broker *b)
 	}
 }
 
+bool
+zk_part_is_local(const struct zk_part *part)
+{
+	return part->group != NULL && zk_group_is_readable(part->group) &&
+	    part->group->end >= part->told;
+}
+
 void
 zk_part_picture(const struct zk_part *part, struct zk_partition_info *ret_info)
 {
@@ -184,7 +191,9 @@ zk_part_picture(const struct zk_part *part, struct zk_partition_info *ret_info)
 		info.time = part->info.time;
 	}
 	info.known = info.known || part->info.known;
-	info.local = g != NULL && zk_group_is_readable(g);
+	if (info.end < part->told)
+		info.end = part->told;
+	info.local = zk_part_is_local(part);
 	if (info.local) {
 		info.start = g->state.base_offset;
 		info.end = g->end;

@@ -33,6 +33,8 @@ receive_one(struct zk_broker *b, uint64_t from, uint8_t kind, uint64_t id,
 		return zk_group_on_left(b, from, id);
 	case ZK_TELL_GONE:
 		return zk_group_on_gone(b, from, id);
+	case ZK_TELL_HAVE:
+		return zk_group_on_have(b, from, id, dec);
 	default:
 		return -EPROTO;
 	}

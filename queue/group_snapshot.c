@@ -108,6 +108,42 @@ install(struct zk_group *g, const struct offer *offer, struct zk_dec *dec)
 	    zk_writers_decode(&g->writers, dec));
 }
 
+/* The leader did not know; else it would offer the same again and again. */
+static void
+tell_have(struct zk_group *g, uint64_t to, uint64_t index)
+{
+	struct zk_broker *b = g->part->broker;
+	struct zk_enc enc;
+
+	if (!zk_host_begin(b, to, ZK_BROKER_FAST, ZK_TELL_HAVE, g->part->id, 16,
+	        &enc))
+		return;
+	zk_enc_u64(&enc, g->raft.term);
+	zk_enc_u64(&enc, index);
+	zk_host_commit(b, to, ZK_BROKER_FAST, &enc);
+}
+
+int
+zk_group_on_have(struct zk_broker *b, uint64_t from, uint64_t id,
+    struct zk_dec *dec)
+{
+	const struct zk_part *part = zk_part_find(b, id);
+	const uint64_t term = zk_dec_u64(dec);
+	const struct zk_event event = {
+	    .type = ZK_EV_SNAPSHOT_DONE,
+	    .peer = from,
+	    .index = zk_dec_u64(dec),
+	};
+
+	if (dec->failed)
+		return -EPROTO;
+	if (part == NULL || part->group == NULL ||
+	    !zk_group_leads(part->group) || part->group->raft.term != term ||
+	    event.index > part->group->raft.last_index)
+		return 0;
+	return zk_group_step(part->group, &event);
+}
+
 int
 zk_group_on_snapshot(struct zk_broker *b, uint64_t from, uint64_t id,
     struct zk_dec *dec)
@@ -127,11 +163,14 @@ zk_group_on_snapshot(struct zk_broker *b, uint64_t from, uint64_t id,
 	zk_writers_fini(&writers);
 	if (rc < 0)
 		return rc;
-	if (part == NULL || part->group == NULL || !b->room ||
+	if (part == NULL || part->group == NULL || !b->last_room ||
 	    part->group->raft.leader != from ||
-	    part->group->raft.term != offer.term ||
-	    !zk_raft_wants_snapshot(&part->group->raft, offer.base_index))
+	    part->group->raft.term != offer.term)
 		return 0;
 	zk_group_wake(part->group);
+	if (!zk_raft_wants_snapshot(&part->group->raft, offer.base_index)) {
+		tell_have(part->group, from, offer.base_index);
+		return 0;
+	}
 	return install(part->group, &offer, &rest);
 }

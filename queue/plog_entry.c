@@ -235,6 +235,25 @@ zk_plog_truncate(struct zk_tx *tx, uint64_t id, uint64_t first, uint64_t last)
 	return rc == -ENOENT ? (tx->fatal = -ZK_ECORRUPT) : rc;
 }
 
+/* The first entry from *index on, or UINT64_MAX. */
+static int
+next_index(struct zk_tx *tx, uint64_t id, uint64_t *index)
+{
+	const struct zk_key from = entry_key(id, *index, 0);
+	struct zk_scan scan;
+	int rc;
+
+	rc = zk_scan_begin(tx, &from, 1 + 8, &scan);
+	if (rc < 0)
+		return rc;
+	rc = zk_scan_next(&scan);
+	if (rc == 0 && scan.at.len != KEY_BYTES)
+		rc = tx->fatal = -ZK_ECORRUPT;
+	*index = rc == 0 ? zk_get_be64(scan.at.bytes + 1 + 8) : UINT64_MAX;
+	zk_scan_end(&scan);
+	return rc == -ENOENT ? 0 : rc;
+}
+
 int
 zk_plog_trim(struct zk_tx *tx, uint64_t id, uint64_t first, uint64_t last,
     uint32_t max_rows, uint64_t *ret_next)
@@ -244,14 +263,13 @@ zk_plog_trim(struct zk_tx *tx, uint64_t id, uint64_t first, uint64_t last,
 
 	while (rc == 0 && first <= last && done < max_rows) {
 		rc = delete_entry(tx, id, first, &rows);
-		if (rc == 0)
-			first++;
+		/* A replica that began anew in the middle has a gap there. */
+		if (rc == -ENOENT) {
+			rc = next_index(tx, id, &first);
+			continue;
+		}
+		first++;
 		done += rows;
-	}
-	/* A log that began anew after these: the rest was never here. */
-	if (rc == -ENOENT) {
-		first = last + 1;
-		rc = 0;
 	}
 	*ret_next = first;
 	return rc;

@@ -190,6 +190,35 @@ sim_has_converged(struct sim *sim)
 	return true;
 }
 
+/* Who has what, for those who look for the reason. */
+void
+sim_print(struct sim *sim)
+{
+	for (unsigned part = 0; part < SIM_PARTS; part++) {
+		const struct zk_partition_spec *spec = &sim->specs[part];
+
+		(void)printf("partition %u, told:", part);
+		for (uint32_t i = 0; i < spec->replica_count; i++)
+			(void)printf(" %" PRIu64, spec->replicas[i]);
+		(void)printf("\n");
+		for (unsigned id = 0; id < sim->count; id++) {
+			struct zk_partition_info info = {.id = 0};
+
+			if (sim->hosts[id].broker == NULL)
+				continue;
+			(void)zk_broker_info(sim->hosts[id].broker, spec->id,
+			    &info);
+			(void)printf("  host %u: %s %" PRIu64 "..%" PRIu64
+			             " leader %" PRIu64 " members",
+			    id + 1, info.local ? "local" : "-", info.start,
+			    info.end, info.leader);
+			for (uint32_t i = 0; i < info.replica_count; i++)
+				(void)printf(" %" PRIu64, info.replicas[i]);
+			(void)printf("\n");
+		}
+	}
+}
+
 static bool
 is_known(const struct sim_content *content, uint64_t offset, size_t len)
 {

@@ -357,6 +357,8 @@ run(uint64_t seed, bool verbose, uint64_t marks[MARK_COUNT], bool *ret_passed)
 		    seed, sim.count, sim.batch_count, sim.trace,
 		    sim.failed ? ", FAILED: " : "",
 		    sim.failed ? sim.failure : "");
+	if (verbose && sim.failed)
+		sim_print(&sim);
 	*ret_passed = !sim.failed;
 	tear_down(&sim);
 	return sim.trace;

@@ -125,5 +125,6 @@ void sim_check_host(struct sim *sim, unsigned id);
 void sim_check_answer(struct sim *sim, const struct sim_batch *batch);
 bool sim_has_converged(struct sim *sim);
 void sim_check_end(struct sim *sim);
+void sim_print(struct sim *sim);
 
 #endif
