@@ -271,6 +271,6 @@ zk_plog_trim(struct zk_tx *tx, uint64_t id, uint64_t first, uint64_t last,
 		first++;
 		done += rows;
 	}
-	*ret_next = first;
+	*ret_next = first <= last ? first : last + 1;
 	return rc;
 }

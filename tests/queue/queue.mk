@@ -14,5 +14,15 @@ sim-queue: $(QUEUE_SIM)
 	$(Q)$(QUEUE_SIM) $(or $(SEED),1) $(QUEUE_SEEDS)
 check-raft: sim-queue
 
-.PHONY: sim-queue
+# What the engine does without a mount around it; DIR is on the disk that is
+# to be measured.
+QUEUE_BENCH := $(BUILD)/tests/queue/bench/engine
+$(QUEUE_BENCH): $(QUEUE_BENCH).o $(LIBOBJS)
+	@echo "  LD      $@"
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
+bench-queue: $(QUEUE_BENCH)
+	$(Q)$(QUEUE_BENCH) $(or $(DIR),/var/tmp)
+
+.PHONY: sim-queue bench-queue
+-include $(QUEUE_BENCH).d
 -include $(QUEUE_SIM_OBJS:.o=.d)
