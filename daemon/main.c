@@ -73,6 +73,26 @@ on_changed(void *arg, const struct zk_change *change)
 }
 
 static void
+on_replacing(void *arg)
+{
+	struct zk_fs *fs = the.fs;
+
+	(void)arg;
+	if (fs != NULL)
+		zk_fs_replacing(fs);
+}
+
+static void
+on_replaced(void *arg)
+{
+	struct zk_fs *fs = the.fs;
+
+	(void)arg;
+	if (fs != NULL)
+		zk_fs_replaced(fs);
+}
+
+static void
 on_state(void *arg)
 {
 	(void)arg;
@@ -235,6 +255,8 @@ open_node(struct zk_fault *ret_fault)
 	    .session_timeout_ms = the.options.session_timeout_ms,
 	    .state_changed = on_state,
 	    .news = on_news,
+	    .replacing = on_replacing,
+	    .replaced = on_replaced,
 	    .members_changed = on_members,
 	    .changed = on_changed,
 	    .fatal = on_fatal,

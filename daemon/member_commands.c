@@ -445,6 +445,15 @@ on_barrier(void *arg, uint64_t ctx, bool reached)
 		m->options.sink.barrier(m->options.sink.arg, ctx, reached);
 }
 
+static void
+on_replacing(void *arg)
+{
+	const struct zk_member *m = arg;
+
+	if (m->options.sink.replacing != NULL)
+		m->options.sink.replacing(m->options.sink.arg);
+}
+
 struct zk_replica_sink
 zk_member_replica_sink(struct zk_member *m)
 {
@@ -454,6 +463,7 @@ zk_member_replica_sink(struct zk_member *m)
 	    .changed = on_changed,
 	    .answered = on_answered,
 	    .waits = on_waits,
+	    .replacing = on_replacing,
 	    .replaced = zk_member_on_replaced,
 	    .members = zk_member_on_members,
 	    .barrier = on_barrier,

@@ -86,6 +86,24 @@ on_changed(void *arg, const struct zk_change *change)
 }
 
 static void
+on_replacing(void *arg)
+{
+	struct zk_node *node = arg;
+
+	if (node->options.replacing != NULL)
+		node->options.replacing(node->options.arg);
+}
+
+static void
+on_replaced(void *arg)
+{
+	struct zk_node *node = arg;
+
+	if (node->options.replaced != NULL)
+		node->options.replaced(node->options.arg);
+}
+
+static void
 on_state(void *arg, enum zk_member_state state)
 {
 	struct zk_node *node = arg;
@@ -183,6 +201,8 @@ publish_status(struct zk_node *node, uint64_t commands)
 	status->applied_index = zk_replica_applied(replica);
 	status->session = zk_member_session(node->member);
 	status->turns++;
+	status->snapshots_installed =
+	    zk_replica_counts(replica)->snapshots_installed;
 	status->commands += commands;
 	status->frames = node->frames;
 	status->member_count = count;
@@ -328,6 +348,8 @@ open_member(struct zk_node *node)
 	            .arg = node,
 	            .send = on_send,
 	            .changed = on_changed,
+	            .replacing = on_replacing,
+	            .replaced = on_replaced,
 	            .state_changed = on_state,
 	            .members = on_members,
 	        },

@@ -65,6 +65,12 @@ struct zk_node_options {
 	 */
 	void (*changed)(void *arg, const struct zk_change *change);
 	/*
+	 * A snapshot will become the tree in this turn, and has become it;
+	 * the latter comes before the turn's changes.  May be NULL.
+	 */
+	void (*replacing)(void *arg);
+	void (*replaced)(void *arg);
+	/*
 	 * The store failed in a way after which nothing may be acknowledged:
 	 * say why and end the process.  Does not return.
 	 */
@@ -123,6 +129,7 @@ struct zk_node_status {
 	uint64_t term, commit_index, last_index, applied_index;
 	uint64_t session;
 	uint64_t turns, commands, frames, refused, queued;
+	uint64_t snapshots_installed;
 	size_t member_count;
 	struct zk_node_member members[ZK_NODE_MEMBERS_MAX];
 };

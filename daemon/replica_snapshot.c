@@ -405,6 +405,8 @@ zk_replica_snapshot_install(struct zk_replica *r, bool log_reset)
 
 	ZK_ASSERT(r->receiving.spool != NULL);
 
+	if (r->options.sink.replacing != NULL)
+		r->options.sink.replacing(r->options.sink.arg);
 	state = &zk_spool_head(r->receiving.spool)->state;
 	base.index = state->applied_index;
 	base.term = state->applied_term;

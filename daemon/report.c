@@ -337,6 +337,9 @@ text_metrics(struct zk_report *report, struct text *text)
 	    p.node.queued);
 	if (report->cluster != NULL)
 		text_network(report, text);
+	metric(text, "zkfs_snapshots_installed", "counter",
+	    "Trees taken from another member as a whole.",
+	    p.node.snapshots_installed);
 	metric(text, "zkfs_term", "gauge", "Raft's term.", p.node.term);
 	metric(text, "zkfs_applied_index", "gauge",
 	    "Log index up to which the tree is.", p.store.applied_index);

@@ -88,6 +88,7 @@ zk_fs_unref(struct zk_fs *fs)
 		return;
 	zk_notifier_fini(&fs->notifier);
 	zk_replay_fini(&fs->replay);
+	zk_picture_free(fs->picture);
 	zk_handles_fini(fs);
 	zk_inodes_fini(&fs->inodes);
 	zk_calls_fini(&fs->calls);
@@ -262,9 +263,8 @@ zk_fs_close(struct zk_fs *fs)
 	zk_fs_unref(fs);
 }
 
-/* ino lost its last name, and is kept until it is reaped. */
-static void
-orphaned(struct zk_fs *fs, uint64_t ino, bool known)
+void
+zk_fs_orphaned(struct zk_fs *fs, uint64_t ino, bool known)
 {
 	struct zk_inode *inode;
 	bool reap;
@@ -331,7 +331,7 @@ zk_fs_changed(struct zk_fs *fs, const struct zk_change *change)
 		invalidate(fs, change);
 	zk_replay_change(fs, change);
 	if (change->orphan)
-		orphaned(fs,
+		zk_fs_orphaned(fs,
 		    change->kind == ZK_CHANGE_RENAME ? change->ino2
 		                                     : change->ino,
 		    change->known);

@@ -76,6 +76,15 @@ void zk_fs_close(struct zk_fs *fs);
  */
 void zk_fs_changed(struct zk_fs *fs, const struct zk_change *change);
 
+/*
+ * Another tree takes the place of this one, all at once: before and after.
+ * What that changes for the kernel's caches and for who watches is found out
+ * by comparing.  Node thread; they take as long as the directories are large
+ * that the kernel knows.
+ */
+void zk_fs_replacing(struct zk_fs *fs);
+void zk_fs_replaced(struct zk_fs *fs);
+
 /* The file .zkfs/name says something else from now on.  Any thread. */
 void zk_fs_control_changed(struct zk_fs *fs, const char *name);
 

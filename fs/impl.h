@@ -53,6 +53,7 @@ struct zk_fs {
 	struct zk_inodes inodes;
 	struct zk_notifier notifier;
 	struct zk_replay replay;
+	struct zk_picture *picture; /* node thread */
 	struct zk_calls calls;
 	struct zk_expects expects;
 	struct zk_events events;
@@ -78,6 +79,11 @@ zk_fs_of(fuse_req_t req)
 }
 
 void zk_fs_unref(struct zk_fs *fs);
+/* ino lost its last name, and is kept until it is reaped. */
+void zk_fs_orphaned(struct zk_fs *fs, uint64_t ino, bool known);
+
+/* picture.c */
+void zk_picture_free(struct zk_picture *picture);
 
 /* worker.c */
 int zk_workers_start(struct zk_fs *fs);

@@ -84,6 +84,17 @@ zk_notify_name(struct zk_fs *fs, uint64_t parent, const char *name,
 	(void)pthread_mutex_unlock(&fs->inodes.lock);
 }
 
+void
+zk_notify_all_names(struct zk_fs *fs)
+{
+	struct zk_notifier *n = &fs->notifier;
+
+	(void)pthread_mutex_lock(&fs->inodes.lock);
+	n->all_names = true;
+	(void)pthread_cond_signal(&n->work);
+	(void)pthread_mutex_unlock(&fs->inodes.lock);
+}
+
 /* Under the lock. */
 static void
 queue_inode(struct zk_notifier *n, struct zk_inode *inode)

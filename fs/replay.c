@@ -304,7 +304,7 @@ give_up(struct zk_fs *fs, const struct zk_order *order)
 		const struct zk_order_side *side = &order->sides[i];
 		if (zk_side_is_usable(fs, side))
 			zk_replay_sync(fs, side->dir, side->name,
-			    strlen(side->name));
+			    strlen(side->name), order->type);
 	}
 }
 

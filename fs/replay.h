@@ -163,9 +163,9 @@ void zk_replay_stop(struct zk_fs *fs);
 
 /* A change was applied. */
 void zk_replay_change(struct zk_fs *fs, const struct zk_change *change);
-/* Raise what agrees with the present state of this name. */
+/* Raise what agrees with the present state of this name; type as it was. */
 void zk_replay_sync(struct zk_fs *fs, uint64_t dir, const char *name,
-    size_t name_len);
+    size_t name_len, uint32_t type);
 /* A system call here asked for one name and was given another. */
 void zk_replay_made(struct zk_fs *fs, uint64_t dir, const char *asked,
     size_t asked_len, const struct zk_outcome *made);

@@ -230,7 +230,7 @@ zk_replay_change(struct zk_fs *fs, const struct zk_change *change)
 
 void
 zk_replay_sync(struct zk_fs *fs, uint64_t dir, const char *name,
-    size_t name_len)
+    size_t name_len, uint32_t type)
 {
 	struct zk_replay *r = &fs->replay;
 	const struct zk_change about = {
@@ -244,7 +244,7 @@ zk_replay_sync(struct zk_fs *fs, uint64_t dir, const char *name,
 		return;
 	(void)pthread_mutex_lock(&r->lock);
 	if (!r->off)
-		add_sync(r, dir, name, name_len, S_IFREG);
+		add_sync(r, dir, name, name_len, type);
 	(void)pthread_mutex_unlock(&r->lock);
 }
 

@@ -135,13 +135,14 @@ raise_late(struct zk_fs *fs, const struct zk_command *cmd,
 	if (cmd->op == ZK_OP_CREATE || cmd->op == ZK_OP_LINK ||
 	    cmd->op == ZK_OP_UNLINK || cmd->op == ZK_OP_RMDIR ||
 	    cmd->op == ZK_OP_RENAME)
-		zk_replay_sync(fs, cmd->ino, cmd->name, cmd->name_len);
+		zk_replay_sync(fs, cmd->ino, cmd->name, cmd->name_len, S_IFREG);
 	else
 		zk_replay_modify(fs, cmd->ino);
 	if (cmd->op == ZK_OP_RENAME)
-		zk_replay_sync(fs, cmd->ino2, cmd->name2, cmd->name2_len);
+		zk_replay_sync(fs, cmd->ino2, cmd->name2, cmd->name2_len,
+		    S_IFREG);
 	if (cmd->op == ZK_OP_CREATE)
-		zk_replay_sync(fs, cmd->ino, out->name, out->name_len);
+		zk_replay_sync(fs, cmd->ino, out->name, out->name_len, S_IFREG);
 }
 
 void

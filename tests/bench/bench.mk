@@ -15,6 +15,10 @@ bench: all $(BENCH)/bench
 	$(Q)BUILD=$(BUILD) tests/bench/run.sh $(PARTS)
 	$(if $(PARTS)$(DIR),,$(Q)$(MAKE) --no-print-directory bench-peers)
 
+# Between hosts: an ensemble of three on this machine.
+bench-watch: all $(BUILD)/tests/mount/bench_watch $(BUILD)/tests/mount/waitfor
+	$(Q)BUILD=$(BUILD) tests/bench/watch.sh
+
 PEER_BASE := $(BENCH)/table.o $(BENCH)/peers/peer.o $(BENCH_BASE)
 PEER_WIRE := $(PEER_BASE) $(BENCH)/peers/wire.o
 $(BENCH)/peers/zkfs: $(BENCH)/peers/zkfs.o $(PEER_BASE)
@@ -35,5 +39,5 @@ bench-peers: all $(BENCH)/peers/zkfs $(BENCH)/peers/nats
 	    $(call has_header,nghttp2/nghttp2.h,$(BENCH)/peers/etcd)
 	$(Q)BUILD=$(BUILD) tests/bench/peers/run.sh $(PEERS)
 
-.PHONY: bench bench-peers
+.PHONY: bench bench-watch bench-peers
 -include $(BENCH_OBJS:.o=.d)

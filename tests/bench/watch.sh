@@ -1,0 +1,44 @@
+#!/bin/bash
+# watch.sh: figures of watches between two of three hosts on this machine:
+# from write(2) on one to inotify on another, and how fast a burst is told.
+# BUILD and TMPDIR as for run.sh; QUICK=1 is shorter.
+SRC=$(cd "$(dirname "$0")/../.." && pwd)
+BUILD=$(cd "${BUILD:-$SRC/build}" && pwd) || exit 2
+WORK=$(mktemp -d "${TMPDIR:-/var/tmp}/zkfs-bench.XXXXXX") || exit 1
+export SRC BUILD WORK
+. "$SRC/tests/cluster/lib.sh"
+trap 'cluster_cleanup; rm -rf --one-file-system "$WORK"' EXIT
+. "$SRC/tests/cluster/watch.sh"
+WATCH=$BUILD/tests/mount/bench_watch
+COUNT=2000 BURST=100000
+[ -n "${QUICK:-}" ] && COUNT=300 BURST=20000
+must start_all
+mkdir "$WORK/m1/w" "$WORK/m1/burst"
+is_there() {
+	[ -d "$WORK/m2/burst" ]
+}
+check "three hosts" wait_until 10 is_there
+echo "# goals: median 600 us (ZooKeeper, etcd), 99th 5000 us, 5000 changes/s"
+echo "# load $(cut -d' ' -f1-3 /proc/loadavg), the leader is z$(leader_of 1)"
+must "$WATCH" latency "$WORK/m1/w" "$WORK/m2/w" "$COUNT"
+must "$WATCH" many "$WORK/m1/w" "$WORK/m2/w" $((COUNT / 4))
+must "$WATCH" burst "$WORK/m1/burst" "$WORK/m2/burst" "$BURST"
+# Only what the helper does: it goes on once all is there.
+mkdir "$WORK/m1/drain"
+is_there() {
+	[ -d "$WORK/m2/drain" ]
+}
+must wait_until 10 is_there
+helper=$(helper_of 2)
+is_late() {
+	[ "$(awk '$1 == "zkfs_watch_waiting" { print $2 }' \
+	    "$WORK/m2/.zkfs/metrics")" -ge 8000 ]
+}
+kill -STOP "$helper"
+spawn "$WATCH" burst "$WORK/m1/drain" "$WORK/m2/drain" 8000
+drain=$!
+must wait_until 60 is_late
+kill -CONT "$helper"
+wait "$drain"
+grep "^zkfs_watch" "$WORK/m2/.zkfs/metrics"
+stop_all
