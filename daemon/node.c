@@ -327,6 +327,8 @@ node_main(void *arg)
 	for (struct zk_letter *letter;
 	     (letter = zk_batch_pop_letter(&batch)) != NULL;)
 		free(letter);
+	/* Should it fail, the journal has it. */
+	(void)zk_store_settle(node->options.store);
 	return NULL;
 }
 

@@ -336,7 +336,9 @@ flush(struct zk_replica *r)
 		zk_store_abort(tx);
 		return 0;
 	}
-	rc = zk_store_commit(tx);
+	/* The log alone is nothing that readers look at. */
+	rc = applied == r->applied && !is_alone(r) ? zk_store_commit_later(tx)
+	                                           : zk_store_commit(tx);
 	if (rc == 0)
 		r->applied = applied;
 	return rc;

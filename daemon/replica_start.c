@@ -203,6 +203,9 @@ zk_replica_open(const struct zk_replica_options *options, struct zk_stamp now,
 		zk_replica_begin(r, now);
 		rc = zk_replica_end(r, &more);
 	}
+	/* The turns to come may be another thread's. */
+	if (rc == 0)
+		rc = zk_store_settle(r->store);
 	if (rc < 0)
 		goto fail;
 	*ret_replica = r;

@@ -215,7 +215,7 @@ zk_checkpointer_wait(struct zk_checkpointer *c)
 }
 
 int
-zk_checkpointer_begin(struct zk_checkpointer *c, uint64_t label)
+zk_checkpointer_begin(struct zk_checkpointer *c, const struct zk_checkpoint *of)
 {
 	int rc = zk_checkpointer_poll(c);
 
@@ -227,8 +227,7 @@ zk_checkpointer_begin(struct zk_checkpointer *c, uint64_t label)
 		c->pending = NULL;
 		return rc;
 	}
-	c->next.label = label;
-	zk_journal_mark(c->journal, &c->next);
+	c->next = *of;
 	rc = capture(c, c->pending);
 	if (rc == 0 && !c->background)
 		rc = flush(c);

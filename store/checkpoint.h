@@ -34,11 +34,12 @@ void zk_checkpointer_close(struct zk_checkpointer *c);
 
 /*
  * Begin a checkpoint of what is committed, unless one is under way.  Writer.
- * The label says what it is, in the words of its owner.
+ * of: up to where in the journal that is (zk_journal_mark()), and its label.
  * This, _poll() and _wait() return a negative code when it is not known any
  * more what the disk holds: the process must end.
  */
-int zk_checkpointer_begin(struct zk_checkpointer *c, uint64_t label);
+int zk_checkpointer_begin(struct zk_checkpointer *c,
+    const struct zk_checkpoint *of);
 
 /* Take notice of one that has come about. */
 int zk_checkpointer_poll(struct zk_checkpointer *c);

@@ -24,7 +24,13 @@ zk_env_begin(struct zk_env *env, struct zk_tx *tx)
 
 	ZK_ASSERT(!env->writing);
 
-	rc = zk_err_from_mdb(mdb_txn_begin(env->mdb, NULL, 0, &mdb));
+	if (env->broken < 0)
+		return env->broken;
+	mdb = env->later;
+	env->later = NULL;
+	rc = mdb != NULL
+	    ? 0
+	    : zk_err_from_mdb(mdb_txn_begin(env->mdb, NULL, 0, &mdb));
 	if (rc < 0)
 		return rc;
 	tx->env = env;
@@ -42,11 +48,20 @@ zk_env_begin(struct zk_env *env, struct zk_tx *tx)
 void
 zk_env_abort(struct zk_tx *tx)
 {
-	if (tx->mdb == NULL)
+	struct zk_env *env = tx->env;
+	MDB_txn *mdb = tx->mdb;
+
+	if (mdb == NULL)
 		return;
-	mdb_txn_abort(tx->mdb);
 	tx->mdb = NULL;
-	tx->env->writing = false;
+	env->writing = false;
+	if (env->kept_len > 0 && tx->changes == 0 && tx->fatal == 0) {
+		env->later = mdb;
+		return;
+	}
+	mdb_txn_abort(mdb);
+	if (env->kept_len > 0)
+		zk_env_redo_kept(env);
 }
 
 /*
@@ -268,6 +283,10 @@ zk_env_close(struct zk_env *env)
 		mdb_txn_abort(env->readers[i]->mdb);
 		free(env->readers[i]);
 	}
+	/* The journal has it. */
+	if (env->later != NULL)
+		mdb_txn_abort(env->later);
+	free(env->kept);
 	zk_checkpointer_close(env->checkpointer);
 	zk_journal_close(env->journal);
 	free(env->notes);

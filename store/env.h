@@ -64,6 +64,14 @@ int zk_env_begin(struct zk_env *env, struct zk_tx *tx);
 int zk_env_commit(struct zk_tx *tx);
 void zk_env_abort(struct zk_tx *tx); /* one that is over is fine */
 
+/*
+ * As commit, but readers see it only with the next one: the rows stay in an
+ * open transaction of LMDB, which costs far less.  settle ends that: before
+ * another thread becomes the writer.
+ */
+int zk_env_commit_later(struct zk_tx *tx);
+int zk_env_settle(struct zk_env *env);
+
 /* Nested in tx, which must not be used until this one is aborted. */
 int zk_env_begin_nested(const struct zk_tx *tx, struct zk_tx *ret_nested);
 

@@ -27,7 +27,17 @@ struct zk_env {
 	uint8_t *notes; /* of the transaction: a head, then tx->noted bytes */
 	size_t notes_cap;
 	uint64_t checkpoint_last_page;
-	uint64_t label; /* of what is committed */
+	struct zk_checkpoint mark; /* of what is committed */
+	uint64_t label;            /* of it */
+	/*
+	 * Committed for later: in the journal, and in this transaction of
+	 * LMDB, which is tx->mdb while there is one; and again, for the case
+	 * that it is undone, as notes.
+	 */
+	MDB_txn *later;
+	uint8_t *kept;
+	size_t kept_len, kept_cap;
+	int broken; /* they could not be done again */
 
 	pthread_mutex_t readers_lock;
 	struct zk_tx *readers[READERS_KEPT]; /* protected by readers_lock */
@@ -46,5 +56,7 @@ int zk_env_failed_commit(struct zk_env *env, int rc);
 int zk_env_open_journal(struct zk_env *env,
     const struct zk_env_options *options);
 int zk_env_commit_journaled(struct zk_env *env, struct zk_tx *tx);
+/* A transaction was undone: what was kept for later begins the next. */
+void zk_env_redo_kept(struct zk_env *env);
 
 #endif

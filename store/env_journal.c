@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/assert.h"
 #include "base/codec.h"
@@ -15,6 +16,8 @@
 
 /* Notes of a transaction begin with this much room. */
 #define NOTES_FIRST ((size_t)64 << 10)
+/* So much may be kept for later. */
+#define KEPT_MAX ((size_t)4 * ZK_MIB)
 
 /*
  * A note: key length u16, value length u32 (NOTE_DELETED: none), key, value.
@@ -80,24 +83,29 @@ put_sequence(struct zk_tx *tx, uint64_t sequence)
 	return zk_row_put(tx, &key, value, sizeof(value));
 }
 
-/* Notes of the transaction into the journal. */
+/*
+ * Notes of the transaction into the journal.  1: there is no room, even after
+ * a checkpoint, so it must be one itself.
+ */
 static int
-journal_notes(struct zk_env *env, struct zk_tx *tx)
+journal_notes(struct zk_env *env, const struct zk_tx *tx)
 {
 	int rc = 0;
 
 	if (!zk_journal_has_room(env->journal, tx->noted))
 		rc = zk_checkpointer_wait(env->checkpointer);
 	if (rc == 0 && !zk_journal_has_room(env->journal, tx->noted)) {
-		rc = zk_checkpointer_begin(env->checkpointer, env->label);
+		rc = zk_checkpointer_begin(env->checkpointer, &env->mark);
 		if (rc == 0)
 			rc = zk_checkpointer_wait(env->checkpointer);
 	}
-	if (rc == 0)
-		rc = put_sequence(tx, zk_journal_last(env->journal) + 1);
-	if (rc == 0)
-		rc = zk_journal_append(env->journal, env->notes, tx->noted);
-	return rc;
+	if (rc < 0)
+		return rc;
+	if (!zk_journal_has_room(env->journal, tx->noted))
+		return 1;
+	rc = zk_journal_append(env->journal, env->notes, tx->noted);
+	/* It has had its room from the beginning. */
+	return rc == -ENOSPC ? -EIO : rc;
 }
 
 static uint64_t
@@ -113,7 +121,7 @@ static int
 begin_checkpoint(struct zk_env *env)
 {
 	env->checkpoint_last_page = last_page(env);
-	return zk_checkpointer_begin(env->checkpointer, env->label);
+	return zk_checkpointer_begin(env->checkpointer, &env->mark);
 }
 
 uint64_t
@@ -132,7 +140,9 @@ zk_env_checkpoint(struct zk_env *env)
 
 	if (env->journal == NULL)
 		return 0;
-	rc = zk_checkpointer_wait(env->checkpointer);
+	rc = zk_env_settle(env);
+	if (rc == 0)
+		rc = zk_checkpointer_wait(env->checkpointer);
 	if (rc == 0)
 		rc = begin_checkpoint(env);
 	if (rc == 0)
@@ -152,42 +162,125 @@ maybe_checkpoint(struct zk_env *env)
 	return begin_checkpoint(env);
 }
 
+/* LMDB's commit; what was kept for later is in it. */
+static int
+commit_mdb(struct zk_env *env, struct zk_tx *tx, bool noted)
+{
+	int rc;
+
+	rc = zk_err_from_mdb(mdb_txn_commit(tx->mdb));
+	tx->mdb = NULL; /* gone, whatever the outcome */
+	env->writing = false;
+	if (rc == 0) {
+		env->kept_len = 0;
+		env->label = tx->label;
+		zk_journal_mark(env->journal, &env->mark);
+		env->mark.label = tx->label;
+		return 0;
+	}
+	rc = zk_env_failed_commit(env, rc);
+	if (rc == -ENOSPC && noted && zk_journal_void(env->journal) < 0)
+		rc = -EIO;
+	if (rc == -ENOSPC && env->kept_len > 0)
+		zk_env_redo_kept(env);
+	return rc;
+}
+
 /* Nothing is acknowledged before this returns 0. */
 int
 zk_env_commit_journaled(struct zk_env *env, struct zk_tx *tx)
 {
-	const bool whole = tx->whole;
-	const bool noted = !whole && tx->noted > 0;
+	bool noted = !tx->whole && tx->noted > 0;
 	int rc = 0;
 
 	if (noted)
 		rc = journal_notes(env, tx);
+	if (rc > 0) {
+		tx->whole = true;
+		noted = false;
+		rc = 0;
+	}
+	if (rc == 0 && (noted || env->kept_len > 0))
+		rc = put_sequence(tx, zk_journal_last(env->journal));
 	if (rc < 0) {
 		zk_env_abort(tx);
-		/* A journal has its room from the beginning. */
 		return rc == -ENOSPC ? -EIO : rc;
 	}
-	rc = zk_err_from_mdb(mdb_txn_commit(tx->mdb));
-	tx->mdb = NULL; /* gone, whatever the outcome */
-	env->writing = false;
+	rc = commit_mdb(env, tx, noted);
+	if (rc < 0)
+		return rc;
+	rc = tx->whole ? zk_env_checkpoint(env) : maybe_checkpoint(env);
+	return rc == -ENOSPC ? -EIO : rc;
+}
+
+/* --- later ---------------------------------------------------------------- */
+
+static bool
+keep_notes(struct zk_env *env, size_t len)
+{
+	const size_t need = env->kept_len + len;
+	size_t cap = env->kept_cap == 0 ? NOTES_FIRST : env->kept_cap;
+	uint8_t *grown;
+
+	if (need > KEPT_MAX)
+		return false;
+	while (cap < need)
+		cap *= 2;
+	if (cap == env->kept_cap)
+		return true;
+	grown = realloc(env->kept, cap);
+	if (grown == NULL)
+		return false;
+	env->kept = grown;
+	env->kept_cap = cap;
+	return true;
+}
+
+int
+zk_env_commit_later(struct zk_tx *tx)
+{
+	struct zk_env *env = tx->env;
+	int rc;
+
+	if (env->journal == NULL || tx->whole || tx->fatal < 0 ||
+	    tx->noted == 0 || !keep_notes(env, tx->noted))
+		return zk_env_commit(tx);
+	rc = journal_notes(env, tx);
+	if (rc > 0) {
+		tx->whole = true;
+		return zk_env_commit(tx);
+	}
 	if (rc < 0) {
-		rc = zk_env_failed_commit(env, rc);
-		if (rc == -ENOSPC && noted && zk_journal_void(env->journal) < 0)
-			rc = -EIO;
+		zk_env_abort(tx);
 		return rc;
 	}
-	env->label = tx->label;
-	rc = whole ? zk_env_checkpoint(env) : maybe_checkpoint(env);
-	return rc == -ENOSPC ? -EIO : rc;
+	memcpy(env->kept + env->kept_len, env->notes + ZK_JOURNAL_HEAD,
+	    tx->noted);
+	env->kept_len += tx->noted;
+	env->later = tx->mdb;
+	tx->mdb = NULL;
+	env->writing = false;
+	return zk_checkpointer_poll(env->checkpointer);
+}
+
+int
+zk_env_settle(struct zk_env *env)
+{
+	struct zk_tx tx = {.label = env->label};
+	int rc;
+
+	if (env->later == NULL)
+		return env->broken;
+	rc = zk_env_begin(env, &tx);
+	return rc == 0 ? zk_env_commit(&tx) : rc;
 }
 
 /* --- opening -------------------------------------------------------------- */
 
-/* Do again what one record tells. */
+/* Do again what notes tell. */
 static int
-redo(void *arg, uint64_t sequence, const void *bytes, size_t len)
+redo_notes(struct zk_tx *tx, const void *bytes, size_t len)
 {
-	struct zk_tx *tx = arg;
 	struct zk_dec dec;
 
 	zk_dec_init(&dec, bytes, len);
@@ -211,7 +304,40 @@ redo(void *arg, uint64_t sequence, const void *bytes, size_t len)
 		if (rc < 0)
 			return rc == -ENOENT ? -ZK_ECORRUPT : rc;
 	}
-	return put_sequence(tx, sequence);
+	return 0;
+}
+
+void
+zk_env_redo_kept(struct zk_env *env)
+{
+	const size_t len = env->kept_len;
+	struct zk_tx tx = {0};
+	int rc;
+
+	env->kept_len = 0;
+	rc = zk_env_begin(env, &tx);
+	if (rc == 0) {
+		tx.whole = true; /* the journal has it */
+		rc = redo_notes(&tx, env->kept, len);
+		if (rc == 0)
+			env->later = tx.mdb;
+		else
+			mdb_txn_abort(tx.mdb);
+		env->writing = false;
+	}
+	env->kept_len = len;
+	if (rc < 0)
+		env->broken = rc == -ENOSPC ? -EIO : rc;
+}
+
+/* One record of the journal. */
+static int
+redo(void *arg, uint64_t sequence, const void *bytes, size_t len)
+{
+	struct zk_tx *tx = arg;
+	int rc = redo_notes(tx, bytes, len);
+
+	return rc == 0 ? put_sequence(tx, sequence) : rc;
 }
 
 /* All records in one transaction: it is there whole after a crash, or not. */
@@ -263,5 +389,7 @@ zk_env_open_journal(struct zk_env *env, const struct zk_env_options *options)
 	if (rc < 0)
 		return rc == -ENOENT ? -ZK_ECORRUPT : rc;
 	env->checkpoint_last_page = last_page(env);
+	zk_journal_mark(env->journal, &env->mark);
+	env->mark.label = 0;
 	return made ? 0 : redo_all(env);
 }

@@ -142,7 +142,8 @@ zk_lock_list(struct zk_tx *tx, zk_lock_row_fn fn, void *arg)
 	/* Whoever waits, waits for a lock: files with waits have a row here. */
 	while ((rc = zk_scan_next(&scan)) == 0) {
 		rc = scan.at.len == 1 + 8
-		    ? zk_lock_list_file(tx, zk_get_be64(scan.at.bytes + 1), fn, arg)
+		    ? zk_lock_list_file(tx, zk_get_be64(scan.at.bytes + 1), fn,
+		          arg)
 		    : -ZK_ECORRUPT;
 		if (rc < 0)
 			break;

@@ -78,6 +78,24 @@ zk_store_commit(struct zk_tx *tx)
 	return 0;
 }
 
+int
+zk_store_commit_later(struct zk_tx *tx)
+{
+	ZK_ASSERT(tx->state.applied_index == tx->store->state.applied_index);
+
+	/* Only an entry changes the state, but for what is made whole. */
+	if (tx->whole || tx->state.digest != tx->store->state.digest)
+		return zk_store_commit(tx);
+	tx->label = tx->state.applied_index;
+	return zk_env_commit_later(tx);
+}
+
+int
+zk_store_settle(struct zk_store *store)
+{
+	return zk_env_settle(store->env);
+}
+
 uint64_t
 zk_store_durable_index(const struct zk_store *store)
 {

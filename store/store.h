@@ -71,6 +71,14 @@ int zk_store_commit(struct zk_tx *tx);
 void zk_store_abort(struct zk_tx *tx);
 
 /*
+ * As commit, for a transaction that changed the log and Raft's state only:
+ * cheaper, for readers see it with the next commit.  settle makes it visible,
+ * and must come before another thread becomes the writer.
+ */
+int zk_store_commit_later(struct zk_tx *tx);
+int zk_store_settle(struct zk_store *store);
+
+/*
  * Commits are durable by the journal, which has the log and Raft's state; the
  * tree itself is flushed now and then.  After a crash it is found as it was
  * when this many entries were applied to it, or more: those after it must

@@ -1,6 +1,7 @@
 #include "fault.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,7 +36,7 @@ no_answer(void *arg, uint64_t session, uint64_t number,
 
 /* Apply what the log has and the tree has not, as a member does. */
 static int
-catch_up(struct zk_store *store)
+apply_rest(struct zk_tx *tx)
 {
 	static const struct zk_apply_sink sink = {
 	    .change = no_change,
@@ -43,12 +44,8 @@ catch_up(struct zk_store *store)
 	};
 	static uint8_t buf[ZK_COMMAND_MAX];
 	uint64_t first, last;
-	struct zk_tx *tx;
 	int rc;
 
-	rc = zk_store_begin(store, &tx);
-	if (rc < 0)
-		return rc;
 	rc = zk_log_bounds(tx, &first, &last);
 	while (rc == 0 && tx->state.applied_index < last) {
 		struct zk_entry entry;
@@ -58,7 +55,22 @@ catch_up(struct zk_store *store)
 		if (rc == 0)
 			rc = zk_apply(tx, &entry, &sink);
 	}
-	if (rc < 0 || tx->changes == 0) {
+	return rc;
+}
+
+static int
+catch_up(struct zk_store *store)
+{
+	uint64_t applied;
+	struct zk_tx *tx;
+	int rc;
+
+	rc = zk_store_begin(store, &tx);
+	if (rc < 0)
+		return rc;
+	applied = tx->state.applied_index;
+	rc = apply_rest(tx);
+	if (rc < 0 || tx->state.applied_index == applied) {
 		zk_store_abort(tx);
 		return rc;
 	}
@@ -186,6 +198,26 @@ first_commands(struct zk_tx *tx)
 	return rc;
 }
 
+/* An entry that is to be applied later. */
+static int
+append_only(struct zk_tx *tx)
+{
+	const struct zk_entry entry = {
+	    .index = tx->state.applied_index + 1,
+	    .term = 1 + tx->state.applied_index / 20,
+	    .kind = ZK_PAYLOAD_NOOP,
+	    .time = {.sec = 1000 + (int64_t)tx->state.applied_index},
+	};
+
+	return zk_log_append(tx, &entry);
+}
+
+static bool
+is_for_later(uint32_t stage)
+{
+	return stage > STAGE_BOOTSTRAP + 1 && stage % 4 == 1;
+}
+
 static int
 stage_body(struct zk_tx *tx, uint32_t stage)
 {
@@ -200,7 +232,10 @@ stage_body(struct zk_tx *tx, uint32_t stage)
 		return zk_store_bootstrap(tx, now, 0, 0);
 	if (stage == STAGE_BOOTSTRAP + 1)
 		return first_commands(tx);
-	if (stage % 5 == 0)
+	rc = apply_rest(tx);
+	if (rc == 0 && is_for_later(stage))
+		return append_only(tx);
+	if (rc == 0 && stage % 5 == 0)
 		rc = zk_hard_state_put(tx, &hard);
 	while (rc == 0 && count-- > 0)
 		rc = one_command(tx, zk_prng_next(&seed));
@@ -228,7 +263,8 @@ workload_stage(struct zk_store *store, uint32_t stage)
 		zk_store_abort(tx);
 		return rc;
 	}
-	return zk_store_commit(tx);
+	return is_for_later(stage) ? zk_store_commit_later(tx)
+	                           : zk_store_commit(tx);
 }
 
 int
@@ -242,6 +278,9 @@ workload_fingerprint(struct zk_store *store, struct fingerprint *ret_print,
 	int rc;
 
 	*ret_why = "cannot be read";
+	rc = catch_up(store);
+	if (rc < 0)
+		return rc;
 	rc = zk_read_begin(store, &tx);
 	if (rc < 0)
 		return rc;
