@@ -24,7 +24,7 @@ check-deps:
 	$(Q)APT=$(APT) dist/deps.sh test
 check: check-deps
 	$(Q)$(MAKE) --no-print-directory all check-unit check-raft check-fault \
-	    check-mount check-ctl
+	    check-mount check-ctl check-transport check-cluster
 
 check-unit: $(UNIT)
 	$(Q)rm -rf $(SAN_LOG) && mkdir -p $(SAN_LOG)
