@@ -95,8 +95,13 @@ on_replaced(void *arg)
 static void
 on_state(void *arg)
 {
+	struct zk_fs *fs = the.fs;
+
 	(void)arg;
 	zk_join_wake(&the.join);
+	/* What is cached is read without asking us. */
+	if (fs != NULL && the.options.lost_eio && zk_node_is_lost(the.node))
+		zk_fs_forget(fs);
 	/* With a session it can be told where we are. */
 	if (the.join.cluster != NULL)
 		zk_cluster_reload(the.join.cluster);
@@ -324,6 +329,7 @@ open_fs(struct zk_fault *ret_fault)
 	    .store = the.store,
 	    .report = &the.report,
 	    .max_file = the.options.max_file_bytes,
+	    .lost_eio = the.options.lost_eio,
 	};
 	the.fs_port = zk_port_make(&the.port);
 	rc = zk_fs_open(&options, &the.fs_port, &fs);

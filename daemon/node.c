@@ -31,6 +31,7 @@ struct zk_node {
 	pthread_t thread;
 	bool running;
 	_Atomic uint64_t session;
+	atomic_bool is_lost;
 
 	/* The node thread's. */
 	struct zk_member *member;
@@ -108,7 +109,7 @@ on_state(void *arg, enum zk_member_state state)
 {
 	struct zk_node *node = arg;
 
-	(void)state;
+	atomic_store(&node->is_lost, state == ZK_STATE_LOST);
 	/* At once: what is submitted from now on must meet the new session. */
 	atomic_store(&node->session, zk_member_session(node->member));
 	node->state_changed = true;
@@ -476,6 +477,12 @@ zk_node_close(struct zk_node *node)
 	zk_inbox_fini(&node->inbox);
 	(void)pthread_mutex_destroy(&node->status_lock);
 	free(node);
+}
+
+bool
+zk_node_is_lost(const struct zk_node *node)
+{
+	return atomic_load(&node->is_lost);
 }
 
 uint64_t

@@ -108,6 +108,9 @@ void zk_node_peer(struct zk_node *node, uint64_t peer, bool up);
 void zk_node_stop(struct zk_node *node);
 void zk_node_close(struct zk_node *node); /* after stop; NULL is fine */
 
+/* The session is over, and there is no new one yet.  Any thread. */
+bool zk_node_is_lost(const struct zk_node *node);
+
 /* The session of this host; 0 while there is none. */
 uint64_t zk_node_session(const struct zk_node *node);
 

@@ -22,12 +22,25 @@ port_submit(void *impl, const struct zk_command *cmd, zk_done_fn done,
 	return zk_node_submit(port->node, &limited, done, arg, ret_ticket);
 }
 
+/*
+ * Reads of a host that is cut off fail, where that is asked for.  The root has
+ * its attributes all the same: the way to .zkfs leads through it.
+ */
+static int
+begin(struct zk_port *port, struct zk_tx **ret_tx)
+{
+	if (port->lost_eio && zk_node_is_lost(port->node))
+		return -EIO;
+	return zk_read_begin(port->store, ret_tx);
+}
+
 static int
 port_getattr(void *impl, uint64_t ino, struct zk_attr *ret_attr)
 {
 	struct zk_port *port = impl;
 	struct zk_tx *tx;
-	int rc = zk_read_begin(port->store, &tx);
+	int rc = ino == ZK_INO_ROOT ? zk_read_begin(port->store, &tx)
+	                            : begin(port, &tx);
 
 	if (rc < 0)
 		return rc;
@@ -42,7 +55,7 @@ port_lookup(void *impl, uint64_t parent, const char *name, size_t name_len,
 {
 	struct zk_port *port = impl;
 	struct zk_tx *tx;
-	int rc = zk_read_begin(port->store, &tx);
+	int rc = begin(port, &tx);
 
 	if (rc < 0)
 		return rc;
@@ -57,7 +70,7 @@ port_read(void *impl, uint64_t ino, uint64_t off, void *buf, size_t cap,
 {
 	struct zk_port *port = impl;
 	struct zk_tx *tx;
-	int rc = zk_read_begin(port->store, &tx);
+	int rc = begin(port, &tx);
 
 	if (rc < 0)
 		return rc;
@@ -71,7 +84,7 @@ port_seek(void *impl, uint64_t ino, uint64_t off, bool hole, uint64_t *ret_off)
 {
 	struct zk_port *port = impl;
 	struct zk_tx *tx;
-	int rc = zk_read_begin(port->store, &tx);
+	int rc = begin(port, &tx);
 
 	if (rc < 0)
 		return rc;
@@ -85,7 +98,7 @@ port_readlink(void *impl, uint64_t ino, char *buf, size_t cap, size_t *ret_len)
 {
 	struct zk_port *port = impl;
 	struct zk_tx *tx;
-	int rc = zk_read_begin(port->store, &tx);
+	int rc = begin(port, &tx);
 
 	if (rc < 0)
 		return rc;
@@ -122,7 +135,7 @@ port_readdir(void *impl, uint64_t ino, uint64_t cookie, bool attrs,
 	struct listing listing = {fn, arg};
 	struct zk_port *port = impl;
 	struct zk_tx *tx;
-	int rc = zk_read_begin(port->store, &tx);
+	int rc = begin(port, &tx);
 
 	if (rc < 0)
 		return rc;
@@ -138,7 +151,7 @@ port_getxattr(void *impl, uint64_t ino, const char *name, size_t name_len,
 {
 	struct zk_port *port = impl;
 	struct zk_tx *tx;
-	int rc = zk_read_begin(port->store, &tx);
+	int rc = begin(port, &tx);
 
 	if (rc < 0)
 		return rc;
@@ -152,7 +165,7 @@ port_listxattr(void *impl, uint64_t ino, char *buf, size_t cap, size_t *ret_len)
 {
 	struct zk_port *port = impl;
 	struct zk_tx *tx;
-	int rc = zk_read_begin(port->store, &tx);
+	int rc = begin(port, &tx);
 
 	if (rc < 0)
 		return rc;

@@ -15,6 +15,7 @@ struct zk_port {
 	struct zk_store *store;
 	struct zk_report *report;
 	uint64_t max_file; /* bytes */
+	bool lost_eio;     /* reads fail while the session is lost */
 };
 
 /* The table of functions, with impl = port. */

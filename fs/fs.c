@@ -339,6 +339,13 @@ zk_fs_changed(struct zk_fs *fs, const struct zk_change *change)
 }
 
 void
+zk_fs_forget(struct zk_fs *fs)
+{
+	zk_notify_all(fs);
+	zk_events_wake(fs);
+}
+
+void
 zk_fs_control_changed(struct zk_fs *fs, const char *name)
 {
 	zk_replay_control(fs, name);

@@ -33,10 +33,10 @@ struct zk_replay_counts {
 	uint64_t tasks;  /* system calls of the helper on the mount */
 	uint64_t merged; /* changes that became one with an earlier one */
 
-	uint64_t failed;    /* tries in vain were given up */
-	uint64_t lost;      /* more waited than there is room for */
-	uint64_t restarts;  /* of the helper */
-	uint64_t waiting;   /* orders, now */
+	uint64_t failed;   /* tries in vain were given up */
+	uint64_t lost;     /* more waited than there is room for */
+	uint64_t restarts; /* of the helper */
+	uint64_t waiting;  /* orders, now */
 };
 
 struct zk_fs_options {
@@ -84,6 +84,12 @@ void zk_fs_changed(struct zk_fs *fs, const struct zk_change *change);
  */
 void zk_fs_replacing(struct zk_fs *fs);
 void zk_fs_replaced(struct zk_fs *fs);
+
+/*
+ * Reads may say anything else from now on: the kernel is to ask again.  Names
+ * only where it can forget them all at once (Linux 6.16).  Any thread.
+ */
+void zk_fs_forget(struct zk_fs *fs);
 
 /* The file .zkfs/name says something else from now on.  Any thread. */
 void zk_fs_control_changed(struct zk_fs *fs, const char *name);

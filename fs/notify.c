@@ -123,6 +123,26 @@ zk_notify_inode(struct zk_fs *fs, uint64_t ino, bool data)
 	(void)pthread_mutex_unlock(&fs->inodes.lock);
 }
 
+void
+zk_notify_all(struct zk_fs *fs)
+{
+	struct zk_notifier *n = &fs->notifier;
+
+	(void)pthread_mutex_lock(&fs->inodes.lock);
+	for (size_t i = 0; i < fs->inodes.bucket_count; i++)
+		for (struct zk_inode *inode = fs->inodes.buckets[i];
+		     inode != NULL; inode = inode->next) {
+			if (!zk_inode_is_known(inode))
+				continue;
+			inode->stale_attr = inode->stale_data = true;
+			if (!inode->queued)
+				queue_inode(n, inode);
+		}
+	n->all_names = n->has_epoch;
+	(void)pthread_cond_signal(&n->work);
+	(void)pthread_mutex_unlock(&fs->inodes.lock);
+}
+
 /* Takes the lock off and on again around fn's work, like all below. */
 static void
 tell_inode(struct zk_fs *fs, struct zk_inode *inode)

@@ -57,6 +57,8 @@ void zk_notify_name(struct zk_fs *fs, uint64_t parent, const char *name,
     size_t name_len);
 /* All names at once. */
 void zk_notify_all_names(struct zk_fs *fs);
+/* Everything that the kernel may have cached. */
+void zk_notify_all(struct zk_fs *fs);
 /* data: the content too. */
 void zk_notify_inode(struct zk_fs *fs, uint64_t ino, bool data);
 
