@@ -315,6 +315,9 @@ is_hopeless(struct zk_order *order, const struct zk_task *task, int rc)
 	/* Nobody can watch what the kernel does not know. */
 	if (rc == -ESTALE && task->name[0] == '\0')
 		return true;
+	/* Somebody has made the mount read-only. */
+	if (rc == -EROFS)
+		return true;
 	/* It is being executed, and so cannot be opened for writing. */
 	if (rc == -ETXTBSY)
 		order->in_use = true;

@@ -4,10 +4,16 @@
 # BUILD and TMPDIR as for run.sh; QUICK=1 is shorter.
 SRC=$(cd "$(dirname "$0")/../.." && pwd)
 BUILD=$(cd "${BUILD:-$SRC/build}" && pwd) || exit 2
-WORK=$(mktemp -d "${TMPDIR:-/var/tmp}/zkfs-bench.XXXXXX") || exit 1
-export SRC BUILD WORK
+export SRC BUILD
+# What is in it the inner one ends; the directory is the outer one's.
+if [ -z "${WORK:-}" ]; then
+	work=$(mktemp -d "${TMPDIR:-/var/tmp}/zkfs-bench.XXXXXX") || exit 1
+	WORK=$work bash "$0"
+	status=$?
+	rm -rf --one-file-system "$work"
+	exit $status
+fi
 . "$SRC/tests/cluster/lib.sh"
-trap 'cluster_cleanup; rm -rf --one-file-system "$WORK"' EXIT
 . "$SRC/tests/cluster/watch.sh"
 WATCH=$BUILD/tests/mount/bench_watch
 COUNT=2000 BURST=100000
