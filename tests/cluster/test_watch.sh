@@ -183,6 +183,34 @@ row "reading, listing, locking" "" any
 cd "$WORK" || exit 1
 exec 7<&- 8<&-
 
+# --- programs that know nothing of it
+if command -v inotifywait >/dev/null; then
+	spawn inotifywait -m -r --format '%e %f' -o "$WORK/inotifywait" \
+	    "$M2/w" 2>"$WORK/inotifywait.err"
+	must wait_until 20 grep -q established "$WORK/inotifywait.err"
+	echo v >"$M1/w/i1"
+	mv "$M1/w/i1" "$M1/w/i2"
+	chmod 600 "$M1/w/i2"
+	rm "$M1/w/i2"
+	mkdir "$M1/w/i3"
+	must wait_until 20 grep -q i3 "$WORK/inotifywait"
+	same "inotifywait" "CREATE i1; OPEN i1; MODIFY i1; \
+CLOSE_WRITE,CLOSE i1; MOVED_FROM i1; MOVED_TO i2; ATTRIB i2; DELETE i2; \
+CREATE,ISDIR i3;" "$(sed '/i3/q' "$WORK/inotifywait" | sed 's/$/;/' | xargs)"
+fi
+echo one >"$M1/w/log"
+must wait_until 10 seen_on "$M2" w/log
+spawn tail -n +1 -F "$M2/w/log" >"$WORK/tail" 2>/dev/null
+has_line() {
+	grep -qx "$1" "$WORK/tail"
+}
+check "tail -F shows what is there" wait_until 20 has_line one
+echo two >>"$M1/w/log"
+check "what is appended" wait_until 20 has_line two
+mv "$M1/w/log" "$M1/w/log.1"
+echo three >"$M1/w/log"
+check "and the file that takes its place" wait_until 20 has_line three
+
 # --- files of .zkfs: on a host that does not lead, when the leader is killed
 lead=$(leader_of 1)
 other=$((lead % 3 + 1))

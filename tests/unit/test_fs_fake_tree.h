@@ -110,24 +110,41 @@ fake_now(void)
 /* Changes are told after the lock is off. */
 struct fake_told {
 	struct zk_change changes[8];
-	char names[2][ZK_NAME_MAX + 1];
+	char names[16][ZK_NAME_MAX + 1];
 	size_t count;
 };
+
+static inline struct fake_entry *
+fake_entry_of(struct fake *f, uint64_t ino)
+{
+	for (size_t i = 0; i < FAKE_ROWS; i++)
+		if (f->entries[i].ino == ino)
+			return &f->entries[i];
+	return NULL;
+}
 
 static inline void
 fake_tell(struct fake *f, struct fake_told *told, enum zk_change_kind kind,
     uint64_t parent, const char *name, uint64_t ino)
 {
 	struct zk_change *c = &told->changes[told->count];
+	const struct fake_node *n = fake_node(f, ino);
+	const struct fake_entry *e = fake_entry_of(f, ino);
 
 	*c = (struct zk_change){
 	    .kind = kind,
 	    .parent = parent,
 	    .ino = ino,
+	    .type = n->attr.mode & S_IFMT,
+	    .nlink = n->attr.nlink,
 	    .known = !f->foreign,
 	};
+	if (name == NULL && e != NULL) {
+		name = e->name;
+		c->parent = e->parent;
+	}
 	if (name != NULL) {
-		char *copy = told->names[told->count & 1];
+		char *copy = told->names[told->count];
 		(void)snprintf(copy, ZK_NAME_MAX + 1, "%s", name);
 		c->name = copy;
 		c->name_len = strlen(copy);
@@ -222,6 +239,7 @@ fake_drop(struct fake *f, struct fake_entry *e, struct fake_told *told)
 	e->ino = 0;
 	dir->attr.mtime = dir->attr.ctime = fake_now();
 	n->attr.nlink = S_ISDIR(n->attr.mode) ? 0 : n->attr.nlink - 1;
+	told->changes[told->count - 1].nlink = n->attr.nlink;
 	if (n->attr.nlink == 0)
 		told->changes[told->count - 1].orphan = true;
 }
@@ -247,6 +265,7 @@ fake_rename(struct fake *f, const struct zk_command *c, struct fake_told *told)
 {
 	struct fake_entry *e = fake_entry(f, c->ino, c->name, c->name_len);
 	struct fake_entry *to = fake_entry(f, c->ino2, c->name2, c->name2_len);
+	struct zk_change *change;
 
 	if (e == NULL)
 		return -ENOENT;
@@ -260,11 +279,14 @@ fake_rename(struct fake *f, const struct zk_command *c, struct fake_told *told)
 	}
 	if (to != NULL)
 		fake_drop(f, to, told);
-	fake_tell(f, told, ZK_CHANGE_DELETE, e->parent, e->name, e->ino);
+	fake_tell(f, told, ZK_CHANGE_RENAME, e->parent, e->name, e->ino);
 	e->parent = c->ino2;
 	(void)snprintf(e->name, sizeof(e->name), "%.*s", (int)c->name2_len,
 	    c->name2);
-	fake_tell(f, told, ZK_CHANGE_CREATE, e->parent, e->name, e->ino);
+	change = &told->changes[told->count - 1];
+	change->parent2 = c->ino2;
+	change->name2 = strcpy(told->names[15], e->name);
+	change->name2_len = c->name2_len;
 	return 0;
 }
 

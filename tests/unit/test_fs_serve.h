@@ -56,6 +56,12 @@ served_foreign(struct fake *f, char *line)
 	f->foreign = true;
 	if (strcmp(what, "remove") == 0) {
 		(void)fake_remove(f, &cmd, &told);
+	} else if (strcmp(what, "rename") == 0) {
+		cmd.ino2 = ZK_INO_ROOT;
+		cmd.name2 = text;
+		cmd.name2_len = strlen(text);
+		cmd.mode = 0;
+		(void)fake_rename(f, &cmd, &told);
 	} else if (e == NULL) {
 		(void)fake_create(f, &cmd, &out, &told);
 	} else {
@@ -109,12 +115,17 @@ served_main(uint32_t op_timeout_ms)
 	    .max_file = 4u << 20,
 	    .op_timeout_ms = op_timeout_ms,
 	};
+	struct zk_replay_helper helper;
 	struct zk_fs_port port;
-	struct fake *f = fake_open(&port);
+	struct fake *f;
 	pthread_t thread;
 	int rc;
 
-	rc = zk_fs_open(&options, &port, &served);
+	rc = zk_replay_fork(&helper);
+	options.helper = &helper;
+	f = fake_open(&port);
+	if (rc == 0)
+		rc = zk_fs_open(&options, &port, &served);
 	if (rc < 0)
 		_exit(1);
 	f->fs = served;
@@ -203,7 +214,7 @@ serve_stop(void)
 }
 
 /* A process that runs fn and gives its result, to be interrupted or not. */
-static pid_t
+static inline pid_t
 start(int (*fn)(void))
 {
 	pid_t pid = fork();
@@ -215,7 +226,7 @@ start(int (*fn)(void))
 	return pid;
 }
 
-static int
+static inline int
 finish(pid_t pid)
 {
 	int status = -1;

@@ -1,0 +1,235 @@
+#include <dirent.h>
+#include <sys/inotify.h>
+
+#include "tests/unit/test_fs_serve.h"
+
+/*
+ * Events for changes that no system call on the mount made, with the races
+ * made certain: a helper that is stopped is overtaken.
+ */
+
+#define TEXT_MAX ((size_t)4096)
+
+static int queue;
+
+static void
+setup(void)
+{
+	serve_start(10000);
+	queue = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	cr_assert(inotify_add_watch(queue, ".", IN_ALL_EVENTS) >= 0);
+}
+
+static void
+setup_impatient(void)
+{
+	serve_start(300);
+	queue = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	cr_assert(inotify_add_watch(queue, ".", IN_ALL_EVENTS) >= 0);
+}
+
+TestSuite(watch, .init = setup, .fini = serve_stop);
+TestSuite(watch_late, .init = setup_impatient, .fini = serve_stop);
+
+static const struct {
+	uint32_t bit;
+	const char *name;
+} names[] = {
+    {IN_CREATE, "CREATE "},
+    {IN_MODIFY, "MODIFY "},
+    {IN_CLOSE_WRITE, "CLOSE_WRITE "},
+    {IN_ATTRIB, "ATTRIB "},
+    {IN_DELETE, "DELETE "},
+    {IN_MOVED_FROM, "MOVED_FROM "},
+    {IN_MOVED_TO, "MOVED_TO "},
+};
+
+/* Appends an event to text; true when it is the mark's. */
+static bool
+add_event(const struct inotify_event *event, const char *mark, char *text)
+{
+	if (event->len == 0 || (event->mask & IN_ISDIR) != 0)
+		return false;
+	if (strcmp(event->name, mark) == 0)
+		return (event->mask & IN_CREATE) != 0;
+	if (strncmp(event->name, "mark", 4) == 0)
+		return false;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if ((event->mask & names[i].bit) != 0) {
+			const size_t len = strlen(text);
+			(void)snprintf(text + len, TEXT_MAX - len, "%s%s; ",
+			    names[i].name, event->name);
+		}
+	return false;
+}
+
+/* What came, up to a change that another host makes last. */
+static const char *
+events(void)
+{
+	static char text[TEXT_MAX];
+	static unsigned count;
+	static char buf[65536]
+	    __attribute__((aligned(__alignof__(struct inotify_event))));
+	struct pollfd fd = {.fd = queue, .events = POLLIN};
+	char mark[32], line[64];
+	bool done = false;
+
+	text[0] = '\0';
+	(void)snprintf(mark, sizeof(mark), "mark%u", ++count);
+	(void)snprintf(line, sizeof(line), "put %s x", mark);
+	serve_tell(line);
+	while (!done) {
+		ssize_t n;
+
+		cr_assert_eq(poll(&fd, 1, 20000), 1, "after: %s", text);
+		n = read(queue, buf, sizeof(buf));
+		for (char *at = buf; n > 0 && at < buf + n;) {
+			const struct inotify_event *event = (const void *)at;
+			done = add_event(event, mark, text) || done;
+			at += sizeof(*event) + event->len;
+		}
+	}
+	return text;
+}
+
+/* The helper of the server: its child by the name of zkfs-replay. */
+static pid_t
+helper(void)
+{
+	char path[64], comm[32], pids[256];
+	struct dirent *entry;
+	pid_t found = 0;
+	DIR *tasks;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/task", serve.pid);
+	tasks = opendir(path);
+	while (tasks != NULL && (entry = readdir(tasks)) != NULL) {
+		char *save = NULL, *pid;
+
+		(void)snprintf(path, sizeof(path),
+		    "/proc/%d/task/%.16s/children", serve.pid, entry->d_name);
+		if (entry->d_name[0] == '.')
+			continue;
+		(void)snprintf(pids, sizeof(pids), "%s", get(path));
+		for (pid = strtok_r(pids, " ", &save); pid != NULL;
+		     pid = strtok_r(NULL, " ", &save)) {
+			(void)snprintf(path, sizeof(path), "/proc/%.16s/comm",
+			    pid);
+			(void)snprintf(comm, sizeof(comm), "%s", get(path));
+			if (strcmp(comm, "zkfs-replay\n") == 0)
+				found = (pid_t)strtol(pid, NULL, 10);
+		}
+	}
+	if (tasks != NULL)
+		(void)closedir(tasks);
+	return found;
+}
+
+static pid_t
+stop_helper(void)
+{
+	pid_t pid = 0;
+
+	EVENTUALLY((pid = helper()) != 0);
+	/* It has done what came before, so it is not in a task. */
+	(void)events();
+	cr_assert_eq(kill(pid, SIGSTOP), 0);
+	return pid;
+}
+
+Test(watch, every_kind_of_change_elsewhere_is_told)
+{
+	serve_tell("put f v");
+	cr_expect_str_eq(events(), "CREATE f; ");
+	serve_tell("append f w");
+	cr_expect_str_eq(events(), "MODIFY f; CLOSE_WRITE f; ");
+	serve_tell("rename f g");
+	cr_expect_str_eq(events(), "MOVED_FROM f; MOVED_TO g; ");
+	serve_tell("remove g");
+	cr_expect_str_eq(events(), "DELETE g; ");
+}
+
+Test(watch, own_changes_are_told_once)
+{
+	put("f", "v");
+	cr_expect_str_eq(events(), "CREATE f; MODIFY f; CLOSE_WRITE f; ");
+	cr_assert_eq(rename("f", "g"), 0);
+	cr_assert_eq(unlink("g"), 0);
+	cr_expect_str_eq(events(), "MOVED_FROM f; MOVED_TO g; DELETE g; ");
+}
+
+Test(watch, a_name_made_elsewhere_and_removed_here_is_not_told_as_made)
+{
+	pid_t pid = stop_helper();
+
+	serve_tell("put x v");
+	cr_assert_eq(unlink("x"), 0);
+	(void)kill(pid, SIGCONT);
+	cr_expect_str_eq(events(), "DELETE x; ");
+}
+
+Test(watch, a_name_removed_elsewhere_and_made_here_is_not_told_as_removed)
+{
+	pid_t pid;
+
+	put("x", "old");
+	pid = stop_helper();
+	serve_tell("remove x");
+	put("x", "new");
+	(void)kill(pid, SIGCONT);
+	cr_expect_str_eq(events(), "CREATE x; MODIFY x; CLOSE_WRITE x; ");
+	cr_expect_str_eq(get("x"), "new");
+}
+
+Test(watch, the_half_of_a_rename_that_was_not_overtaken_is_told)
+{
+	pid_t pid;
+
+	put("a", "moved");
+	put("c", "moved");
+	pid = stop_helper();
+	serve_tell("rename a b");
+	put("a", "new");
+	serve_tell("rename c d");
+	cr_assert_eq(unlink("d"), 0);
+	(void)kill(pid, SIGCONT);
+	cr_expect_str_eq(events(),
+	    "CREATE a; MODIFY a; CLOSE_WRITE a; DELETE d; MOVED_TO b; "
+	    "MOVED_FROM c; ");
+}
+
+Test(watch, what_was_overtaken_twice_is_told_as_it_is)
+{
+	pid_t pid = stop_helper();
+
+	serve_tell("put x one");
+	cr_assert_eq(unlink("x"), 0);
+	serve_tell("put x two");
+	(void)kill(pid, SIGCONT);
+	cr_expect_str_eq(events(), "DELETE x; CREATE x; ");
+	cr_expect_str_eq(get("x"), "two");
+}
+
+Test(watch, what_a_killed_helper_was_to_do_is_done_by_another)
+{
+	pid_t pid = stop_helper();
+
+	serve_tell("put x v");
+	serve_tell("remove x");
+	(void)kill(pid, SIGKILL);
+	cr_expect_str_eq(events(), "CREATE x; DELETE x; ");
+	cr_expect_neq(helper(), pid);
+}
+
+Test(watch_late, a_change_whose_caller_was_told_etimedout_is_told)
+{
+	serve_tell("hold");
+	cr_expect_eq(mknod("late", S_IFREG | 0644, 0), -1);
+	cr_expect_eq(errno, ETIMEDOUT);
+	serve_tell("go");
+	EVENTUALLY(access("late", F_OK) == 0);
+	cr_expect_str_eq(events(),
+	    "CREATE late; MODIFY late; "
+	    "CLOSE_WRITE late; ");
+}
