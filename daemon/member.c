@@ -173,7 +173,6 @@ wait_ms(const struct zk_member *m, bool more)
 int
 zk_member_end(struct zk_member *m, uint32_t *ret_wait_ms)
 {
-	struct zk_item_list lost;
 	bool more = false;
 	int rc;
 
@@ -188,10 +187,7 @@ zk_member_end(struct zk_member *m, uint32_t *ret_wait_ms)
 	} else if (rc == -ENOSPC) {
 		/* Nothing of this turn has happened. */
 		zk_member_requeue(m);
-		lost = m->queued;
-		zk_item_list_settle(&lost);
-		zk_item_list_init(&m->queued);
-		zk_member_finish(&lost, -ENOSPC);
+		zk_member_refuse_growth(m);
 		m->opening = m->opening && m->session != 0;
 		rc = 0;
 	}

@@ -56,6 +56,30 @@ find_ticket(const struct zk_item_list *list, uint64_t ticket)
 	return item;
 }
 
+/*
+ * A full disk undid the turn.  What makes the tree larger is refused; the rest
+ * has another chance without it, but not for ever.
+ */
+#define FULL_TRIES_MAX 4u
+
+void
+zk_member_refuse_growth(struct zk_member *m)
+{
+	struct zk_item_list kept, lost;
+	struct zk_item *item;
+
+	zk_item_list_init(&kept);
+	zk_item_list_init(&lost);
+	while ((item = zk_item_list_pop(&m->queued)) != NULL)
+		zk_item_list_add(
+		    grows(item->op) || item->tries >= FULL_TRIES_MAX ? &lost
+		                                                     : &kept,
+		    item);
+	m->queued = kept;
+	zk_item_list_settle(&m->queued);
+	zk_member_finish(&lost, -ENOSPC);
+}
+
 /* The lock request that a cancellation means, if it is not over. */
 static struct zk_item *
 find_target(const struct zk_member *m, uint64_t ticket)

@@ -124,6 +124,8 @@ zk_member_alone(const struct zk_member *m)
 /* member_commands.c */
 struct zk_replica_sink zk_member_replica_sink(struct zk_member *m);
 void zk_member_pass_commands(struct zk_member *m);
+/* After a turn that met a full disk, of a group of one. */
+void zk_member_refuse_growth(struct zk_member *m);
 void zk_member_requeue(struct zk_member *m);
 int zk_member_on_forward(struct zk_member *m, uint64_t from,
     struct zk_dec *dec);

@@ -14,6 +14,9 @@
  */
 #define CHECKPOINT_SHARE 4u
 
+/* When there is no room: a checkpoint each time the file has grown by this. */
+#define SHORT_OF_ROOM_BYTES (512u * ZK_KIB)
+
 /* Notes of a transaction begin with this much room. */
 #define NOTES_FIRST ((size_t)64 << 10)
 /* So much may be kept for later. */
@@ -83,29 +86,13 @@ put_sequence(struct zk_tx *tx, uint64_t sequence)
 	return zk_row_put(tx, &key, value, sizeof(value));
 }
 
-/*
- * Notes of the transaction into the journal.  1: there is no room, even after
- * a checkpoint, so it must be one itself.
- */
-static int
-journal_notes(struct zk_env *env, const struct zk_tx *tx)
+static bool
+is_new(struct zk_env *env)
 {
-	int rc = 0;
+	MDB_envinfo info;
 
-	if (!zk_journal_has_room(env->journal, tx->noted))
-		rc = zk_checkpointer_wait(env->checkpointer);
-	if (rc == 0 && !zk_journal_has_room(env->journal, tx->noted)) {
-		rc = zk_checkpointer_begin(env->checkpointer, &env->mark);
-		if (rc == 0)
-			rc = zk_checkpointer_wait(env->checkpointer);
-	}
-	if (rc < 0)
-		return rc;
-	if (!zk_journal_has_room(env->journal, tx->noted))
-		return 1;
-	rc = zk_journal_append(env->journal, env->notes, tx->noted);
-	/* It has had its room from the beginning. */
-	return rc == -ENOSPC ? -EIO : rc;
+	(void)mdb_env_info(env->mdb, &info);
+	return info.me_last_txnid == 0;
 }
 
 static uint64_t
@@ -122,6 +109,41 @@ begin_checkpoint(struct zk_env *env)
 {
 	env->checkpoint_last_page = last_page(env);
 	return zk_checkpointer_begin(env->checkpointer, &env->mark);
+}
+
+/* One of what is committed now, and not before that. */
+static int
+checkpoint_now(struct zk_env *env)
+{
+	int rc = zk_checkpointer_wait(env->checkpointer);
+
+	if (rc == 0)
+		rc = begin_checkpoint(env);
+	if (rc == 0)
+		rc = zk_checkpointer_wait(env->checkpointer);
+	return rc;
+}
+
+/*
+ * Notes of the transaction into the journal.  1: there is no room, even after
+ * a checkpoint, so it must be one itself.
+ */
+static int
+journal_notes(struct zk_env *env, const struct zk_tx *tx)
+{
+	int rc = 0;
+
+	if (!zk_journal_has_room(env->journal, tx->noted))
+		rc = zk_checkpointer_wait(env->checkpointer);
+	if (rc == 0 && !zk_journal_has_room(env->journal, tx->noted))
+		rc = checkpoint_now(env);
+	if (rc < 0)
+		return rc;
+	if (!zk_journal_has_room(env->journal, tx->noted))
+		return 1;
+	rc = zk_journal_append(env->journal, env->notes, tx->noted);
+	/* It has had its room from the beginning. */
+	return rc == -ENOSPC ? -EIO : rc;
 }
 
 uint64_t
@@ -141,13 +163,7 @@ zk_env_checkpoint(struct zk_env *env)
 	if (env->journal == NULL)
 		return 0;
 	rc = zk_env_settle(env);
-	if (rc == 0)
-		rc = zk_checkpointer_wait(env->checkpointer);
-	if (rc == 0)
-		rc = begin_checkpoint(env);
-	if (rc == 0)
-		rc = zk_checkpointer_wait(env->checkpointer);
-	return rc;
+	return rc == 0 ? checkpoint_now(env) : rc;
 }
 
 /* After a commit: is it time for one? */
@@ -157,6 +173,9 @@ maybe_checkpoint(struct zk_env *env)
 	const uint64_t most = zk_journal_bytes(env->journal) / CHECKPOINT_SHARE;
 	const uint64_t grown = last_page(env) - env->checkpoint_last_page;
 
+	/* Deletes must not use up what is in reserve for them. */
+	if (!env->room && grown * BLOCK_BYTES >= SHORT_OF_ROOM_BYTES)
+		return checkpoint_now(env);
 	if (zk_journal_used(env->journal) < most && grown * BLOCK_BYTES < most)
 		return zk_checkpointer_poll(env->checkpointer);
 	return begin_checkpoint(env);
@@ -181,9 +200,17 @@ commit_mdb(struct zk_env *env, struct zk_tx *tx, bool noted)
 	rc = zk_env_failed_commit(env, rc);
 	if (rc == -ENOSPC && noted && zk_journal_void(env->journal) < 0)
 		rc = -EIO;
-	if (rc == -ENOSPC && env->kept_len > 0)
+	if (rc != -ENOSPC)
+		return rc;
+	/*
+	 * What was freed lately can be used again after a checkpoint.  Of
+	 * nothing there is none: it would pass for something.
+	 */
+	if (!is_new(env) && checkpoint_now(env) < 0)
+		return -EIO;
+	if (env->kept_len > 0)
 		zk_env_redo_kept(env);
-	return rc;
+	return -ENOSPC;
 }
 
 /* Nothing is acknowledged before this returns 0. */
@@ -356,15 +383,6 @@ redo_all(struct zk_env *env)
 		return zk_env_commit(&tx);
 	zk_env_abort(&tx);
 	return rc;
-}
-
-static bool
-is_new(struct zk_env *env)
-{
-	MDB_envinfo info;
-
-	(void)mdb_env_info(env->mdb, &info);
-	return info.me_last_txnid == 0;
 }
 
 int
