@@ -113,6 +113,11 @@ int zk_member_end(struct zk_member *member, uint32_t *ret_wait_ms);
 
 enum zk_member_state zk_member_state(const struct zk_member *member);
 uint64_t zk_member_session(const struct zk_member *member); /* 0: none */
+/*
+ * When, in mono_ms, the session is over unless a turn before then says
+ * otherwise; whoever cannot have a turn has lost it.
+ */
+uint64_t zk_member_lease_end(const struct zk_member *member);
 
 /*
  * What is known of a member of the group: by the leader itself, by others for

@@ -27,10 +27,13 @@ set_state(struct zk_member *m, enum zk_member_state state)
 
 /* --- the holder ----------------------------------------------------------- */
 
-static uint64_t
-lease_end(const struct zk_member *m)
+uint64_t
+zk_member_lease_end(const struct zk_member *m)
 {
 	const uint64_t timeout = m->options.session_timeout_ms;
+
+	if (zk_member_alone(m))
+		return UINT64_MAX;
 
 	return m->lease_from_ms + timeout - (timeout >> RATE_MARGIN_SHIFT);
 }
@@ -306,7 +309,7 @@ zk_member_tick_session(struct zk_member *m)
 		lease_as_leader(m);
 		return;
 	}
-	if (m->now.mono_ms >= lease_end(m)) {
+	if (m->now.mono_ms >= zk_member_lease_end(m)) {
 		zk_member_lose_session(m);
 		return;
 	}

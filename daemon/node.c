@@ -31,6 +31,7 @@ struct zk_node {
 	pthread_t thread;
 	bool running;
 	_Atomic uint64_t session;
+	_Atomic uint64_t lease_end_ms; /* of the session, monotonic */
 	atomic_bool is_lost;
 
 	/* The node thread's. */
@@ -104,6 +105,14 @@ on_replaced(void *arg)
 		node->options.replaced(node->options.arg);
 }
 
+/* The lease first: a session is never seen with that of the one before. */
+static void
+publish_session(struct zk_node *node)
+{
+	atomic_store(&node->lease_end_ms, zk_member_lease_end(node->member));
+	atomic_store(&node->session, zk_member_session(node->member));
+}
+
 static void
 on_state(void *arg, enum zk_member_state state)
 {
@@ -111,7 +120,7 @@ on_state(void *arg, enum zk_member_state state)
 
 	atomic_store(&node->is_lost, state == ZK_STATE_LOST);
 	/* At once: what is submitted from now on must meet the new session. */
-	atomic_store(&node->session, zk_member_session(node->member));
+	publish_session(node);
 	node->state_changed = true;
 }
 
@@ -185,7 +194,7 @@ publish_status(struct zk_node *node, uint64_t commands)
 	unsigned news = 0;
 
 	_Static_assert(ZK_MEMBERS_MAX <= ZK_NODE_MEMBERS_MAX, "all are told");
-	atomic_store(&node->session, zk_member_session(node->member));
+	publish_session(node);
 	(void)pthread_mutex_lock(&node->status_lock);
 	if (status->state != state_text(zk_member_state(node->member)))
 		news |= ZK_NODE_NEWS_STATE;
@@ -485,10 +494,22 @@ zk_node_is_lost(const struct zk_node *node)
 	return atomic_load(&node->is_lost);
 }
 
+/*
+ * Not only the node thread sees to it: it may hang in a flush, while others are
+ * given what this session held.
+ */
+static bool
+is_lease_over(const struct zk_node *node)
+{
+	return time_now().mono_ms >= atomic_load(&node->lease_end_ms);
+}
+
 uint64_t
 zk_node_session(const struct zk_node *node)
 {
-	return atomic_load(&node->session);
+	const uint64_t session = atomic_load(&node->session);
+
+	return session != 0 && is_lease_over(node) ? 0 : session;
 }
 
 void
@@ -498,4 +519,8 @@ zk_node_status(struct zk_node *node, struct zk_node_status *ret_status)
 	*ret_status = node->status;
 	(void)pthread_mutex_unlock(&node->status_lock);
 	ret_status->queued = zk_inbox_length(&node->inbox);
+	if (ret_status->session == 0 || !is_lease_over(node))
+		return;
+	ret_status->session = 0;
+	ret_status->state = state_text(ZK_STATE_LOST);
 }
