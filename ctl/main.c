@@ -21,6 +21,7 @@ const struct zk_ctl_command *const zk_ctl_commands[] = {
     &zk_ctl_hold,
     &zk_ctl_lock,
     &zk_ctl_elect,
+    &zk_ctl_upgrade,
     &zk_ctl_keygen,
     &zk_ctl_help,
     NULL,

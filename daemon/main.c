@@ -1,10 +1,14 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <stdnoreturn.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -15,10 +19,12 @@
 #include "daemon/join.h"
 #include "daemon/launch.h"
 #include "daemon/mountpoint.h"
+#include "daemon/news.h"
 #include "daemon/node.h"
 #include "daemon/options.h"
 #include "daemon/port.h"
 #include "daemon/report.h"
+#include "daemon/upgrade.h"
 #include "fs/fs.h"
 #include "store/datadir.h"
 #include "store/store.h"
@@ -46,7 +52,19 @@ static struct daemon {
 	atomic_bool removed;               /* a member no more */
 	char name[ZK_MEMBER_NAME_MAX + 1]; /* for a new data directory */
 	char pid_path[PATH_MAX + 8];
-} the;
+
+	/* Of a mount that this program has taken over. */
+	bool taken;
+	struct zk_upgrade upgrade;
+	/* What is applied before there is a mount to tell. */
+	pthread_mutex_t early_lock;
+	bool early; /* protected by early_lock */
+	atomic_bool early_replaced;
+	struct zk_news changes; /* protected by early_lock */
+} the = {.early_lock = PTHREAD_MUTEX_INITIALIZER};
+
+/* How long a handover waits for what is under way. */
+#define FREEZE_MS 5000u
 
 static void
 on_signal(int signo)
@@ -61,13 +79,27 @@ on_signal(int signo)
 	errno = saved;
 }
 
-/* Before the mount is made there is nobody to tell. */
+static void on_fatal(void *arg, int rc, const char *what);
+
+/*
+ * Before the mount is made there is nobody to tell; but a mount that is taken
+ * over has caches, and watchers.
+ */
 static void
 on_changed(void *arg, const struct zk_change *change)
 {
 	struct zk_fs *fs = the.fs;
+	int rc = 0;
 
-	(void)arg;
+	if (fs == NULL) {
+		(void)pthread_mutex_lock(&the.early_lock);
+		fs = the.fs;
+		if (fs == NULL && the.early)
+			rc = zk_news_add(&the.changes, change);
+		(void)pthread_mutex_unlock(&the.early_lock);
+	}
+	if (rc < 0)
+		on_fatal(arg, rc, "news");
 	if (fs != NULL)
 		zk_fs_changed(fs, change);
 }
@@ -88,8 +120,42 @@ on_replaced(void *arg)
 	struct zk_fs *fs = the.fs;
 
 	(void)arg;
-	if (fs != NULL)
+	if (fs == NULL)
+		atomic_store(&the.early_replaced, true);
+	else
 		zk_fs_replaced(fs);
+}
+
+static void
+tell_early(void *arg, const struct zk_change *change)
+{
+	zk_fs_changed(arg, change);
+}
+
+/* From now on there is somebody to tell, after what is to be told already. */
+static void
+set_fs(struct zk_fs *fs)
+{
+	(void)pthread_mutex_lock(&the.early_lock);
+	zk_news_tell(&the.changes, tell_early, fs);
+	the.fs = fs;
+	the.early = false;
+	(void)pthread_mutex_unlock(&the.early_lock);
+	zk_news_fini(&the.changes);
+	if (atomic_load(&the.early_replaced))
+		zk_fs_forget(fs);
+}
+
+static void
+on_usr2(int signo)
+{
+	struct zk_fs *fs = the.fs;
+	const int saved = errno;
+
+	(void)signo;
+	if (fs != NULL)
+		zk_fs_ask_handover(fs);
+	errno = saved;
 }
 
 static void
@@ -171,9 +237,12 @@ handle_signals(void)
 	(void)sigemptyset(&act.sa_mask);
 	(void)sigaction(SIGTERM, &act, NULL);
 	(void)sigaction(SIGINT, &act, NULL);
+	act.sa_handler = on_usr2;
+	(void)sigaction(SIGUSR2, &act, NULL);
 	act.sa_handler = SIG_IGN;
 	(void)sigaction(SIGPIPE, &act, NULL);
 	(void)sigaction(SIGHUP, &act, NULL);
+	zk_upgrade_block_signals(false);
 }
 
 /* What this release cannot do it says, clearly. */
@@ -230,7 +299,11 @@ open_store(struct zk_fault *ret_fault)
 
 	if (rc < 0)
 		return rc;
-
+	/* It was ours all the time, so that nobody else could take it. */
+	if (the.taken) {
+		(void)flock(the.upgrade.lock_fd, LOCK_UN);
+		(void)close(the.upgrade.lock_fd);
+	}
 	rc = zk_store_open(&options, &why, &the.store);
 	if (rc < 0)
 		(void)zk_fault_set(ret_fault, rc, ZK_EXIT_MOUNT, "data=%s",
@@ -265,6 +338,7 @@ open_node(struct zk_fault *ret_fault)
 	    .members_changed = on_members,
 	    .changed = on_changed,
 	    .fatal = on_fatal,
+	    .legacy = the.taken ? &the.upgrade.legacy : NULL,
 	};
 	struct zk_cluster *cluster = the.join.cluster;
 	int rc;
@@ -300,7 +374,13 @@ on_warn(const char *text)
 static int
 open_fs(struct zk_fault *ret_fault)
 {
+	const struct zk_fs_taken taken = {
+	    .bytes = the.upgrade.fs,
+	    .len = the.upgrade.fs_len,
+	    .fd = the.upgrade.fuse_fd,
+	};
 	const struct zk_fs_options options = {
+	    .taken = the.taken ? &taken : NULL,
 	    .mountpoint = the.mountpoint.dir,
 	    .source =
 	        the.options.source[0] != '\0' ? the.options.source : "zkfs",
@@ -322,6 +402,7 @@ open_fs(struct zk_fault *ret_fault)
 	    .cluster = the.join.cluster,
 	    .store = the.store,
 	    .options = &the.options,
+	    .upgrades = the.upgrade.count,
 	};
 	(void)clock_gettime(CLOCK_MONOTONIC, &the.report.started);
 	the.port = (struct zk_port){
@@ -338,8 +419,10 @@ open_fs(struct zk_fault *ret_fault)
 		    "cannot mount on %s: %s", the.mountpoint.dir,
 		    zk_err_text(rc));
 	the.report.fs = fs;
-	the.fs = fs;
+	set_fs(fs);
 	zk_guard_begin(&the.guard, the.mountpoint.dir);
+	if (the.taken)
+		return 0;
 	return zk_mountpoint_propagate(the.mountpoint.dir,
 	    the.options.propagation_flags, ret_fault);
 }
@@ -365,9 +448,10 @@ write_pid(void)
 static int
 start(struct zk_fault *ret_fault)
 {
-	int rc;
+	int rc = 0;
 
-	rc = zk_mountpoint_clear(&the.mountpoint, ret_fault);
+	if (!the.taken)
+		rc = zk_mountpoint_clear(&the.mountpoint, ret_fault);
 	if (rc == 0)
 		rc = open_store(ret_fault);
 	if (rc < 0)
@@ -407,14 +491,108 @@ stop(void)
 	zk_store_close(the.store);
 }
 
+/* Why another program cannot take over now: then all is as before. */
+static int
+get_ready(struct zk_fault *ret_fault)
+{
+	int rc = zk_upgrade_check(ret_fault), back;
+
+	if (rc < 0)
+		return rc;
+	rc = zk_fs_freeze(the.fs, FREEZE_MS);
+	if (rc == 0)
+		return 0;
+	back = zk_fs_thaw(the.fs);
+	if (back < 0)
+		on_fatal(NULL, back, "thaw");
+	return zk_fault_set(ret_fault, rc, ZK_EXIT_SYSTEM, "not now: %s",
+	    zk_err_text(rc));
+}
+
+static uint64_t
+now_ms(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* Another program takes over, and this does not return; or it says why not. */
+static void
+upgrade(void)
+{
+	struct zk_upgrade *up = &the.upgrade;
+	const uint64_t began_ms = now_ms();
+	struct zk_fault fault;
+	int rc;
+
+	if (get_ready(&fault) < 0) {
+		zk_log_warnx("UPGRADE refused: %s", fault.text);
+		the.report.upgrades_refused++;
+		return;
+	}
+	up->frozen_ms = began_ms;
+	zk_upgrade_block_signals(true);
+	zk_node_leave(the.node, &up->legacy);
+	if (the.join.cluster != NULL)
+		zk_cluster_stop(the.join.cluster);
+	(void)snprintf(up->mountpoint, sizeof(up->mountpoint), "%s",
+	    the.mountpoint.dir);
+	rc = zk_fs_save(the.fs, &up->fs, &up->fs_len, &up->fuse_fd);
+	up->lock_fd = fcntl(zk_store_dir_fd(the.store), F_DUPFD_CLOEXEC, 3);
+	if (rc < 0 || up->lock_fd < 0)
+		on_fatal(NULL, rc < 0 ? rc : -errno, "upgrade");
+	zk_node_close(the.node);
+	zk_join_close(&the.join);
+	zk_store_close(the.store);
+	zk_guard_end(&the.guard);
+	zk_upgrade_exec(up);
+	on_fatal(NULL, -ENOEXEC, "upgrade");
+}
+
+static int
+run(void)
+{
+	int rc;
+
+	while ((rc = zk_fs_run(the.fs)) == ZK_FS_ASKED)
+		upgrade();
+	return rc;
+}
+
+/* In the place of the program that made the mount there is nobody to tell. */
+static int
+begin(struct zk_fault *ret_fault)
+{
+	if (!the.taken)
+		return zk_launch_begin(the.options.foreground,
+		    the.mountpoint.dir, &the.launch, ret_fault);
+	the.launch = (struct zk_launch){.fd = -1, .foreground = true};
+	the.early = true;
+	return 0;
+}
+
+static noreturn void
+fail(const struct zk_fault *fault)
+{
+	const bool can_go_back = the.taken && the.node == NULL;
+
+	if (the.taken)
+		zk_log_error("UPGRADE failed: %s", fault->text);
+	stop();
+	if (can_go_back)
+		zk_upgrade_go_back();
+	zk_launch_fail(&the.launch, fault);
+}
+
 static int
 serve(void)
 {
 	struct zk_fault fault;
 	int rc;
 
-	rc = zk_launch_begin(the.options.foreground, the.mountpoint.dir,
-	    &the.launch, &fault);
+	rc = begin(&fault);
 	if (rc < 0)
 		return zk_launch_print(&fault);
 	/* While there is nothing that it must not hold. */
@@ -427,18 +605,24 @@ serve(void)
 	else
 		rc = zk_join_init(&the.join, &fault);
 	if (rc < 0)
-		zk_launch_fail(&the.launch, &fault);
+		fail(&fault);
 	the.join.removed = on_removed;
 	handle_signals();
+	if (the.taken && (!the.options.foreground || the.options.log_syslog))
+		zk_log_use_syslog();
 	rc = start(&fault);
-	if (rc < 0) {
-		stop();
-		zk_launch_fail(&the.launch, &fault);
-	}
+	if (rc < 0)
+		fail(&fault);
 	if (!the.options.foreground || the.options.log_syslog)
 		zk_log_use_syslog();
+	if (the.taken)
+		zk_log_info("UPGRADE done version=%s count=%" PRIu64
+		            " pause_ms=%" PRIu64,
+		    ZK_VERSION, the.upgrade.count,
+		    now_ms() - the.upgrade.frozen_ms);
+	zk_upgrade_free(&the.upgrade);
 	zk_launch_ready(&the.launch);
-	rc = zk_fs_run(the.fs);
+	rc = run();
 	if (atomic_load(&the.removed) &&
 	    zk_cluster_poll(the.join.cluster, &fault) < 0) {
 		zk_log_error("REMOVED reason=%s", fault.text);
@@ -458,6 +642,7 @@ main(int argc, char *argv[])
 	int rc;
 
 	zk_log_init("mount.zkfs", ZK_LOG_INFO);
+	the.taken = zk_upgrade_begin(argv, &the.upgrade);
 	rc = zk_options_parse(argc, argv, NULL, &the.options, &fault);
 	if (rc < 0)
 		return zk_launch_print(&fault);
@@ -478,7 +663,11 @@ main(int argc, char *argv[])
 		break;
 	}
 	rc = check_supported(&fault);
-	if (rc == 0)
+	/* Whoever looks at it waits for requests that nobody serves yet. */
+	if (the.taken)
+		(void)snprintf(the.mountpoint.dir, sizeof(the.mountpoint.dir),
+		    "%s", the.upgrade.mountpoint);
+	else if (rc == 0)
 		rc = zk_mountpoint_check(the.options.dir, the.options.data,
 		    &the.mountpoint, &fault);
 	if (rc < 0)

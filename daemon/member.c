@@ -64,6 +64,8 @@ zk_member_open(const struct zk_member_options *options,
 	m->incarnation = zk_store_ident(options->store)->boots
 	    << ZK_INCARNATION_SHIFT;
 	zk_member_next_incarnation(m);
+	if (options->legacy != NULL)
+		zk_member_take_session(m, options->legacy);
 	*ret_member = m;
 	return 0;
 }

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "daemon/inbox.h"
+#include "daemon/legacy.h"
 #include "daemon/replica.h"
 #include "store/roster.h"
 
@@ -70,6 +71,7 @@ struct zk_member_options {
 	 * roster; copied.  NULL: nobody knows them, and there is no roster.
 	 */
 	const struct zk_roster *roster;
+	const struct zk_member_legacy *legacy; /* NULL: begin a session */
 	struct zk_member_sink sink;
 };
 
@@ -84,6 +86,13 @@ int zk_member_open(const struct zk_member_options *options,
 
 /* Answers what is left with -ZK_ESESSION.  NULL is fine. */
 void zk_member_close(struct zk_member *member);
+
+/*
+ * What zk_member_options.legacy wants.  Nothing should be under way; what is
+ * will not be heard of again.
+ */
+void zk_member_leave(const struct zk_member *member,
+    struct zk_member_legacy *ret_legacy);
 
 /* Begin a turn. */
 void zk_member_begin(struct zk_member *member,

@@ -154,6 +154,8 @@ void zk_member_tick_room(struct zk_member *m);
 /* member_session.c */
 void zk_member_next_incarnation(struct zk_member *m);
 void zk_member_open_session(struct zk_member *m);
+void zk_member_take_session(struct zk_member *m,
+    const struct zk_member_legacy *legacy);
 void zk_member_session_opened(struct zk_member *m, uint64_t session);
 void zk_member_tick_session(struct zk_member *m);
 void zk_member_lose_session(struct zk_member *m);

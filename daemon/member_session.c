@@ -73,6 +73,30 @@ zk_member_open_session(struct zk_member *m)
 }
 
 void
+zk_member_take_session(struct zk_member *m,
+    const struct zk_member_legacy *legacy)
+{
+	/* Later sessions of this start come after it all the same. */
+	if (legacy->session == 0)
+		return;
+	m->session = legacy->session;
+	m->incarnation = legacy->incarnation;
+	m->last_number = legacy->last_number;
+	m->lease_from_ms = legacy->lease_from_ms;
+}
+
+void
+zk_member_leave(const struct zk_member *m, struct zk_member_legacy *ret_legacy)
+{
+	*ret_legacy = (struct zk_member_legacy){
+	    .session = m->session,
+	    .incarnation = m->incarnation,
+	    .last_number = m->last_number,
+	    .lease_from_ms = m->lease_from_ms,
+	};
+}
+
+void
 zk_member_session_opened(struct zk_member *m, uint64_t session)
 {
 	/* The leader counts from when it applied what was asked for before. */

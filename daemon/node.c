@@ -38,7 +38,8 @@ struct zk_node {
 	struct zk_member *member;
 	bool state_changed; /* to be told at the end of the turn */
 	bool members_changed;
-	bool ended; /* the session, by zk_node_stop() */
+	bool ended;          /* the session, by zk_node_stop() */
+	atomic_bool leaving; /* it is not to be ended */
 	uint64_t frames;
 	uint64_t disk_full, disk_full_ms; /* turns seen, when told */
 
@@ -328,6 +329,7 @@ node_main(void *arg)
 			if (give_up_ms == 0)
 				give_up_ms = now_ms + STOP_MS;
 			if (is_alone(node) || node->ended ||
+			    atomic_load(&node->leaving) ||
 			    zk_member_session(node->member) == 0 ||
 			    now_ms >= give_up_ms)
 				break;
@@ -355,6 +357,7 @@ open_member(struct zk_node *node)
 	    .heartbeat_ms = HEARTBEAT_MS,
 	    .founders = node->options.founders,
 	    .roster = node->options.roster,
+	    .legacy = node->options.legacy,
 	    .sink =
 	        {
 	            .arg = node,
@@ -373,6 +376,7 @@ open_member(struct zk_node *node)
 	rc = zk_member_open(&options, &now, &node->member);
 	if (rc < 0)
 		return rc;
+	atomic_store(&node->session, zk_member_session(node->member));
 	zk_batch_init(&none);
 	if (!is_alone(node)) {
 		(void)publish_status(node, 0);
@@ -473,6 +477,20 @@ zk_node_stop(struct zk_node *node)
 	zk_member_close(node->member);
 	node->member = NULL;
 	atomic_store(&node->session, 0);
+}
+
+void
+zk_node_leave(struct zk_node *node, struct zk_member_legacy *ret_legacy)
+{
+	ZK_ASSERT(node->running);
+
+	atomic_store(&node->leaving, true);
+	zk_inbox_close(&node->inbox);
+	(void)pthread_join(node->thread, NULL);
+	node->running = false;
+	zk_member_leave(node->member, ret_legacy);
+	zk_member_close(node->member);
+	node->member = NULL;
 }
 
 void

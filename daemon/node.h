@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "base/change.h"
+#include "daemon/legacy.h"
 #include "fs/port.h"
 #include "store/store.h"
 
@@ -50,6 +51,8 @@ struct zk_node_options {
 	const struct zk_node_network *network;
 	/* The founders with their names; NULL: others know them. */
 	const struct zk_roster *roster;
+	/* As for the member; borrowed.  NULL: a new session. */
+	const struct zk_member_legacy *legacy;
 	/* The session came or went, or the way to the leader.  Node thread. */
 	void (*state_changed)(void *arg);
 	/* The roster changed, or the group.  Node thread; may be NULL. */
@@ -110,6 +113,12 @@ void zk_node_close(struct zk_node *node); /* after stop; NULL is fine */
 
 /* The session is over, and there is no new one yet.  Any thread. */
 bool zk_node_is_lost(const struct zk_node *node);
+
+/*
+ * Stop without ending the session, for a program that takes it over.  Nobody
+ * may wait for an answer.
+ */
+void zk_node_leave(struct zk_node *node, struct zk_member_legacy *ret_legacy);
 
 /* The session of this host; 0 while there is none. */
 uint64_t zk_node_session(const struct zk_node *node);

@@ -3,10 +3,12 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/command.h"
 #include "store/lock.h"
@@ -213,10 +215,12 @@ text_status(struct zk_report *report, struct text *text)
 	say(text,
 	    "\nterm: %" PRIu64 "\napplied: %" PRIu64 "\n"
 	    "nodes: %" PRIu64 "\nbytes: %" PRIu64 "\nsession: %" PRIx64 "\n"
-	    "version: %s\ndata: %s\nuptime: %" PRIu64 "\n",
+	    "version: %s\ndata: %s\nuptime: %" PRIu64 "\npid: %ld\n"
+	    "upgrades: %" PRIu64 "\nrefused upgrades: %" PRIu64 "\n",
 	    p.node.term, p.store.applied_index, p.store.nodes,
 	    p.store.row_bytes, p.node.session, ZK_VERSION,
-	    report->options->data, p.uptime_s);
+	    report->options->data, p.uptime_s, (long)getpid(), report->upgrades,
+	    atomic_load(&report->upgrades_refused));
 	return 0;
 }
 
@@ -259,7 +263,11 @@ text_status_json(struct zk_report *report, struct text *text)
 	    p.node.term, p.store.applied_index, p.store.nodes,
 	    p.store.row_bytes, p.node.session, ZK_VERSION);
 	say_json(text, report->options->data);
-	say(text, ",\"uptime\":%" PRIu64 "}\n", p.uptime_s);
+	say(text,
+	    ",\"uptime\":%" PRIu64 ",\"pid\":%ld,\"upgrades\":%" PRIu64
+	    ",\"upgrades_refused\":%" PRIu64 "}\n",
+	    p.uptime_s, (long)getpid(), report->upgrades,
+	    atomic_load(&report->upgrades_refused));
 	return 0;
 }
 

@@ -23,6 +23,9 @@ struct zk_report {
 	const struct zk_options *options;
 	struct zk_fs *fs;
 	struct timespec started; /* CLOCK_MONOTONIC */
+	/* Of this mount so far, and those that this program refused. */
+	uint64_t upgrades;
+	_Atomic uint64_t upgrades_refused;
 };
 
 /*

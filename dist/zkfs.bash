@@ -22,6 +22,7 @@ _zkfs_options()
 	create) echo "$common -d --directory -e --ephemeral -n --no-newline
 	    -p --parents -s --sequential" ;;
 	hold) echo "$common -g --grace -n --no-newline -W --wait" ;;
+	upgrade) echo "$common -w --wait" ;;
 	watch) echo "$common -j --json -r --recursive -s --since" ;;
 	elect) echo "$common -g --grace -n --no-newline" ;;
 	lock) echo "$common -g --grace -n --nonblock -s --shared -w --wait" ;;

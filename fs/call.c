@@ -39,6 +39,8 @@ zk_call_new(struct zk_fs *fs, fuse_req_t req, const struct zk_command *cmd,
 	call->req = req;
 	call->answer = answer;
 	call->cmd = *cmd;
+	if (req != NULL)
+		call->request_len = zk_worker_request(call->request);
 	if (groups_len > 0)
 		memcpy(call->tail, cmd->groups, groups_len);
 	call->cmd.groups = call->tail;
@@ -197,9 +199,11 @@ zk_call_done(void *arg, const struct zk_outcome *out)
 	struct zk_calls *calls = &call->fs->calls;
 
 	ZK_ASSERT(out->rc <= 0);
-	if (zk_call_claim(call))
-		call->answer(call, out);
-	else if (call->late != NULL)
+	if (zk_call_claim(call)) {
+		if (!call->moving || out->rc != -EINTR ||
+		    zk_handover_keep(call) < 0)
+			call->answer(call, out);
+	} else if (call->late != NULL)
 		call->late(call, out);
 
 	(void)pthread_mutex_lock(&calls->lock);
@@ -301,6 +305,14 @@ zk_call_wait_in(struct zk_call *call, struct zk_call_list *list)
 		zk_calls_kick_locked(calls);
 	(void)pthread_mutex_unlock(&calls->lock);
 	zk_call_unref(call);
+}
+
+void
+zk_call_resume(struct zk_call *call)
+{
+	zk_worker_set_request(call->request, call->request_len);
+	call->resume(call);
+	zk_worker_set_request(NULL, 0);
 }
 
 void

@@ -9,6 +9,7 @@
 
 #include "base/command.h"
 #include "fs/fuse.h"
+#include "fs/handover.h"
 
 struct zk_fs;
 struct zk_handle;
@@ -60,6 +61,7 @@ struct zk_call {
 	struct zk_call_list *in_step;
 	bool in_live, in_poke;
 	bool answered, submitted, interrupted, cancelled;
+	bool moving; /* not to be refused, but to be kept; see handover.h */
 	unsigned refs;
 
 	/* For the operation's own use. */
@@ -67,6 +69,10 @@ struct zk_call {
 	struct zk_handle *made;   /* owned, dropped with the call */
 	struct fuse_file_info fi;
 	size_t size;
+
+	/* As the kernel sent it; 0: too long to be kept. */
+	size_t request_len;
+	uint8_t request[ZK_REQUEST_BYTES_MAX];
 
 	void *data;      /* owned copy of cmd.data, once parked */
 	uint32_t tail[]; /* cmd.groups, then cmd.name, then cmd.name2 */
@@ -106,6 +112,12 @@ int zk_calls_start(struct zk_fs *fs);
 /* Wait up to timeout_ms for accepted commands; then answer all the rest. */
 void zk_calls_drain(struct zk_fs *fs, uint32_t timeout_ms);
 void zk_calls_stop(struct zk_fs *fs);
+/*
+ * For a handover, with no requests coming in: wait until this time for what is
+ * under way; then call off the lock requests that wait, and keep them.  0, or
+ * -EBUSY.
+ */
+int zk_calls_settle(struct zk_fs *fs, uint64_t until_ms);
 /* Returns once parked_bytes is low, or the mount ends. */
 void zk_calls_wait_room(struct zk_fs *fs);
 
@@ -115,6 +127,9 @@ void zk_calls_wait_room(struct zk_fs *fs);
  */
 struct zk_call *zk_call_new(struct zk_fs *fs, fuse_req_t req,
     const struct zk_command *cmd, zk_answer_fn answer);
+
+/* Go on with a call that waited, under whose request it was made. */
+void zk_call_resume(struct zk_call *call);
 
 /* All of these take over the call. */
 void zk_call_submit(struct zk_call *call);

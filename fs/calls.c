@@ -118,7 +118,7 @@ serve_ready(struct zk_fs *fs)
 	(void)pthread_mutex_unlock(&calls->lock);
 	if (call == NULL)
 		return false;
-	call->resume(call);
+	zk_call_resume(call);
 	zk_call_unref(call);
 	return true;
 }
@@ -157,7 +157,7 @@ serve_waiting(struct zk_fs *fs)
 	if (call == NULL)
 		return false;
 	fuse_req_interrupt_func(call->req, NULL, NULL);
-	call->resume(call);
+	zk_call_resume(call);
 	zk_call_unref(call);
 	return true;
 }
@@ -418,6 +418,7 @@ zk_calls_start(struct zk_fs *fs)
 	struct zk_calls *calls = &fs->calls;
 	int rc;
 
+	calls->stopping = false;
 	rc = pthread_create(&calls->thread, NULL, serve, fs);
 	calls->started = rc == 0;
 	return -rc;
@@ -481,6 +482,77 @@ zk_calls_drain(struct zk_fs *fs, uint32_t timeout_ms)
 	(void)pthread_mutex_unlock(&calls->lock);
 	while (abandon_one(fs))
 		;
+}
+
+static bool
+wait_for(struct zk_calls *calls, uint64_t until_ms,
+    bool (*done)(const struct zk_calls *calls))
+{
+	const struct timespec until = {
+	    .tv_sec = (time_t)(until_ms / 1000),
+	    .tv_nsec = (long)(until_ms % 1000) * 1000000,
+	};
+	int rc = 0;
+
+	while (rc == 0 && !done(calls))
+		rc = pthread_cond_timedwait(&calls->room, &calls->lock, &until);
+	return done(calls);
+}
+
+static bool
+only_locks_wait(const struct zk_calls *calls)
+{
+	return TAILQ_EMPTY(&calls->timed) && calls->closing == 0;
+}
+
+static bool
+all_over(const struct zk_calls *calls)
+{
+	return calls->pending == 0;
+}
+
+/* The next lock request that is to be called off; it is held. */
+static struct zk_call *
+take_waiter(struct zk_calls *calls)
+{
+	struct zk_call *call;
+
+	(void)pthread_mutex_lock(&calls->lock);
+	TAILQ_FOREACH(call, &calls->untimed, live)
+	if (call->req != NULL && !call->moving)
+		break;
+	if (call != NULL) {
+		call->moving = true;
+		call->refs++;
+	}
+	(void)pthread_mutex_unlock(&calls->lock);
+	return call;
+}
+
+int
+zk_calls_settle(struct zk_fs *fs, uint64_t until_ms)
+{
+	struct zk_calls *calls = &fs->calls;
+	struct zk_call *call;
+	bool done, good = true;
+
+	(void)pthread_mutex_lock(&calls->lock);
+	done = wait_for(calls, until_ms, only_locks_wait);
+	(void)pthread_mutex_unlock(&calls->lock);
+	while (done && good && (call = take_waiter(calls)) != NULL) {
+		good = call->request_len > 0;
+		if (good && !call->cancelled)
+			cancel_lock(fs, call->number);
+		zk_call_unref(call);
+	}
+	if (!done || !good)
+		return -EBUSY;
+	(void)pthread_mutex_lock(&calls->lock);
+	done = wait_for(calls, until_ms, all_over);
+	TAILQ_FOREACH(call, &calls->untimed, live)
+	call->moving = false;
+	(void)pthread_mutex_unlock(&calls->lock);
+	return done ? 0 : -EBUSY;
 }
 
 void

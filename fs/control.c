@@ -166,7 +166,7 @@ zk_control_open(fuse_req_t req, uint64_t ino, struct fuse_file_info *fi)
 		zk_reply_rc(req, rc);
 		return;
 	}
-	fi->fh = (uintptr_t)handle;
+	fi->fh = handle->fh;
 	fi->direct_io = 1;
 	if (fuse_reply_open(req, fi) != 0)
 		zk_handle_drop(fs, handle);

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "base/assert.h"
+#include "base/codec.h"
 #include "base/limits.h"
 #include "fs/call_impl.h"
 #include "fs/events_line.h"
@@ -434,7 +435,10 @@ zk_events_fini(struct zk_events *ev)
 int
 zk_events_start(struct zk_fs *fs)
 {
-	int rc = pthread_create(&fs->events.thread, NULL, serve, fs);
+	int rc;
+
+	atomic_store(&fs->events.stopping, false);
+	rc = pthread_create(&fs->events.thread, NULL, serve, fs);
 
 	fs->events.started = rc == 0;
 	return -rc;
@@ -451,4 +455,87 @@ zk_events_stop(struct zk_fs *fs)
 	(void)sem_post(&ev->work);
 	(void)pthread_join(ev->thread, NULL);
 	ev->started = false;
+}
+
+/* --- handing over --------------------------------------------------------- */
+
+int
+zk_events_keep(struct zk_fs *fs)
+{
+	struct zk_calls *calls = &fs->calls;
+	struct zk_stream *s;
+	struct zk_call *call;
+	int rc = 0;
+
+	(void)pthread_mutex_lock(&fs->events.lock);
+	while ((s = LIST_FIRST(&fs->events.polls)) != NULL) {
+		(void)fuse_lowlevel_notify_poll(s->ph);
+		forget_poll(s);
+	}
+	(void)pthread_mutex_unlock(&fs->events.lock);
+	(void)pthread_mutex_lock(&calls->lock);
+	while (rc == 0 && (call = TAILQ_FIRST(&fs->events.reads)) != NULL) {
+		zk_call_unstep_locked(calls, call);
+		(void)pthread_mutex_unlock(&calls->lock);
+		if (zk_call_claim(call))
+			rc = zk_handover_keep(call);
+		if (rc < 0)
+			zk_reply_rc(call->req, -EINTR);
+		zk_call_unref(call);
+		(void)pthread_mutex_lock(&calls->lock);
+	}
+	(void)pthread_mutex_unlock(&calls->lock);
+	return rc;
+}
+
+void
+zk_stream_save(struct zk_enc *enc, const struct zk_stream *s)
+{
+	zk_enc_u64(enc, s->at.rev);
+	zk_enc_u32(enc, s->at.sub);
+	zk_enc_u32(enc, s->reader.uid);
+	zk_enc_u32(enc, s->reader.gid);
+	zk_enc_u32(enc, (uint32_t)s->reader.group_count);
+	for (size_t i = 0; i < s->reader.group_count; i++)
+		zk_enc_u32(enc, s->groups[i]);
+	zk_enc_u32(enc, (uint32_t)-s->rc);
+	zk_enc_u64(enc, s->base);
+	zk_enc_u64(enc, s->pos);
+	zk_enc_bytes(enc, s->buf, s->len);
+}
+
+int
+zk_stream_take(struct zk_dec *dec, struct zk_handle *handle)
+{
+	const size_t cap = AHEAD_BYTES + ZK_EVENTS_LINE_MAX;
+	struct zk_stream *s = calloc(1, sizeof(*s));
+	const void *bytes;
+
+	if (s == NULL)
+		return -ENOMEM;
+	(void)pthread_mutex_init(&s->lock, NULL);
+	handle->stream = s;
+	s->at.rev = zk_dec_u64(dec);
+	s->at.sub = zk_dec_u32(dec);
+	s->reader.uid = zk_dec_u32(dec);
+	s->reader.gid = zk_dec_u32(dec);
+	s->reader.groups = s->groups;
+	s->reader.group_count = zk_dec_u32(dec);
+	if (s->reader.group_count > ZK_GROUPS_MAX || s->at.rev == 0)
+		return -EPROTO;
+	for (size_t i = 0; i < s->reader.group_count; i++)
+		s->groups[i] = zk_dec_u32(dec);
+	s->rc = -(int)zk_dec_u32(dec);
+	s->base = zk_dec_u64(dec);
+	s->pos = zk_dec_u64(dec);
+	bytes = zk_dec_bytes(dec, cap, &s->len);
+	if (dec->failed)
+		return -EPROTO;
+	if (s->len == 0)
+		return 0;
+	s->buf = malloc(cap);
+	if (s->buf == NULL)
+		return -ENOMEM;
+	memcpy(s->buf, bytes, s->len);
+	return 0;
 }

@@ -56,6 +56,17 @@ int zk_events_open(struct zk_fs *fs, struct zk_handle *handle, fuse_req_t req,
     bool from_now, uint64_t rev);
 void zk_events_close(struct zk_fs *fs, struct zk_handle *handle);
 
+/*
+ * For a handover, after the thread has stopped: keep the reads that wait, and
+ * wake those who poll, so that they ask anew.  0, -EBUSY, -ENOMEM.
+ */
+int zk_events_keep(struct zk_fs *fs);
+struct zk_enc;
+struct zk_dec;
+void zk_stream_save(struct zk_enc *enc, const struct zk_stream *s);
+/* 0, -EPROTO, -ENOMEM. */
+int zk_stream_take(struct zk_dec *dec, struct zk_handle *handle);
+
 /* These answer req. */
 void zk_events_read(fuse_req_t req, size_t size, uint64_t off,
     struct fuse_file_info *fi);

@@ -96,6 +96,7 @@ zk_fs_unref(struct zk_fs *fs)
 	zk_events_fini(&fs->events);
 	(void)pthread_mutex_destroy(&fs->control_lock);
 	(void)pthread_mutex_destroy(&fs->receive);
+	(void)pthread_mutex_destroy(&fs->kept_lock);
 	(void)sem_destroy(&fs->ended);
 	free(fs->mountpoint);
 	free(fs);
@@ -123,6 +124,8 @@ make(const struct zk_fs_options *options, const struct zk_fs_port *port)
 	atomic_init(&fs->refs, 1);
 	(void)pthread_mutex_init(&fs->control_lock, NULL);
 	(void)pthread_mutex_init(&fs->receive, NULL);
+	(void)pthread_mutex_init(&fs->kept_lock, NULL);
+	STAILQ_INIT(&fs->kept);
 	(void)sem_init(&fs->ended, 0, 0);
 	zk_calls_init(&fs->calls);
 	zk_notifier_init(&fs->notifier);
@@ -147,7 +150,12 @@ mount_session(struct zk_fs *fs, const struct zk_fs_options *options)
 	fuse_opt_free_args(&args);
 	if (fs->session == NULL)
 		return -EINVAL;
-	rc = zk_mount_make(options, &fd);
+	if (options->taken != NULL) {
+		rc = 0;
+		fd = options->taken->fd;
+	} else {
+		rc = zk_mount_make(options, &fd);
+	}
 	if (rc < 0) {
 		fuse_session_destroy(fs->session);
 		fs->session = NULL;
@@ -182,6 +190,9 @@ zk_fs_open(const struct zk_fs_options *options, const struct zk_fs_port *port,
 	rc = zk_inodes_ref(&fs->inodes, ZK_INO_ROOT);
 	if (rc == 0)
 		rc = mount_session(fs, options);
+	if (rc == 0 && options->taken != NULL)
+		rc = zk_handover_take(fs, options->taken->bytes,
+		    options->taken->len);
 	if (rc == 0)
 		rc = zk_calls_start(fs);
 	if (rc == 0)
@@ -202,12 +213,21 @@ int
 zk_fs_run(struct zk_fs *fs)
 {
 	uint32_t drain_ms = fs->op_timeout_ms;
-	int rc = zk_workers_start(fs);
+	int rc = 0;
 
-	if (rc < 0)
-		return rc;
-	while (sem_wait(&fs->ended) != 0 && errno == EINTR)
-		;
+	/* Not if it was asked for something, and went on. */
+	if (fs->stop_fd < 0) {
+		zk_handover_serve(fs);
+		rc = zk_workers_start(fs);
+		if (rc < 0)
+			return rc;
+	}
+	while (!atomic_load(&fs->over) && !atomic_load(&fs->stopping) &&
+	    !atomic_load(&fs->asked))
+		(void)sem_wait(&fs->ended);
+	if (atomic_exchange(&fs->asked, false) && !atomic_load(&fs->over) &&
+	    !atomic_load(&fs->stopping))
+		return ZK_FS_ASKED;
 	zk_workers_stop(fs);
 	if (drain_ms > DRAIN_MS_MAX)
 		drain_ms = DRAIN_MS_MAX;
@@ -218,6 +238,7 @@ zk_fs_run(struct zk_fs *fs)
 void
 zk_fs_stop(struct zk_fs *fs)
 {
+	atomic_store(&fs->told_to_stop, true);
 	atomic_store(&fs->stopping, true);
 	(void)sem_post(&fs->ended);
 }

@@ -50,6 +50,15 @@ struct zk_fs_options {
 	bool debug;
 	/* NULL: inotify is told of nothing but this mount's system calls. */
 	const struct zk_replay_helper *helper;
+	/*
+	 * The mount is there already, with this end of it: take it over from
+	 * zk_fs_save().  NULL: mount.
+	 */
+	const struct zk_fs_taken {
+		const void *bytes;
+		size_t len;
+		int fd; /* of /dev/fuse; passes over */
+	} *taken;
 	/* Told once at the start what is wrong with this host; or NULL. */
 	void (*warn)(const char *text);
 };
@@ -59,10 +68,29 @@ int zk_fs_open(const struct zk_fs_options *options,
     const struct zk_fs_port *port, struct zk_fs **ret_fs);
 
 /*
- * Serve until unmounted or zk_fs_stop(); returns 0 or a negative code.  The
- * main thread's place.
+ * Serve until unmounted or zk_fs_stop(); returns 0 or a negative code, or
+ * ZK_FS_ASKED after zk_fs_ask_handover(), with requests still being served.
+ * The main thread's place.
  */
+enum { ZK_FS_ASKED = 1 };
 int zk_fs_run(struct zk_fs *fs);
+
+/* Any thread, also a signal handler. */
+void zk_fs_ask_handover(struct zk_fs *fs);
+
+/*
+ * Take no more requests, and wait for what is under way.  0: save, or thaw;
+ * a negative code: something takes longer than this: thaw.
+ */
+int zk_fs_freeze(struct zk_fs *fs, uint32_t timeout_ms);
+/* Go on as before, by zk_fs_run(). */
+int zk_fs_thaw(struct zk_fs *fs);
+/*
+ * What the kernel holds, for zk_fs_options.taken: *ret_bytes is the caller's
+ * to free, *ret_fd is not.  After it this process must do nothing more.
+ */
+int zk_fs_save(struct zk_fs *fs, void **ret_bytes, size_t *ret_len,
+    int *ret_fd);
 
 /* Make zk_fs_run() return.  Any thread, also a signal handler. */
 void zk_fs_stop(struct zk_fs *fs);

@@ -1,6 +1,7 @@
 #include "fs/handle.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "base/assert.h"
@@ -8,17 +9,163 @@
 #include "fs/impl.h"
 #include "fs/proc.h"
 
+/* --- numbers -------------------------------------------------------------- */
+
+/*
+ * From the number that the kernel has to the handle: numbers, unlike
+ * addresses, stay when another program takes over the mount.  One table a
+ * process.  Chunks stay for good, so that looking needs no lock.
+ */
+#define CHUNK_SLOTS 1024u
+#define CHUNKS_MAX  16384u
+
+struct slot {
+	_Atomic(struct zk_handle *) handle;
+	uint64_t next_free; /* number of the next free one; 0: none */
+};
+
+static struct {
+	pthread_mutex_t lock;
+	_Atomic(struct slot *) chunks[CHUNKS_MAX];
+	uint64_t count;      /* numbers below and with this have a slot */
+	uint64_t first_free; /* 0: none */
+} table = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static struct slot *
+slot_of(uint64_t fh)
+{
+	const uint64_t i = fh - 1;
+	struct slot *chunk = NULL;
+
+	if (i / CHUNK_SLOTS < CHUNKS_MAX)
+		chunk = atomic_load(&table.chunks[i / CHUNK_SLOTS]);
+	return chunk == NULL ? NULL : &chunk[i % CHUNK_SLOTS];
+}
+
+/* Of a number that was given out. */
+static struct slot *
+own_slot(uint64_t fh)
+{
+	struct slot *slot = slot_of(fh);
+
+	ZK_ASSERT(slot != NULL);
+	return slot;
+}
+
+/* Under the lock: the next number, with a slot; 0 without memory. */
+static uint64_t
+add_slot(void)
+{
+	const uint64_t chunk = table.count / CHUNK_SLOTS;
+
+	if (chunk >= CHUNKS_MAX)
+		return 0;
+	if (atomic_load(&table.chunks[chunk]) == NULL)
+		atomic_store(&table.chunks[chunk],
+		    calloc(CHUNK_SLOTS, sizeof(struct slot)));
+	return atomic_load(&table.chunks[chunk]) == NULL ? 0 : ++table.count;
+}
+
+/* Under the lock. */
+static void
+free_slot(uint64_t fh)
+{
+	atomic_store(&own_slot(fh)->handle, NULL);
+	own_slot(fh)->next_free = table.first_free;
+	table.first_free = fh;
+}
+
+/* Under the lock: takes this number off the free ones.  False: it is not. */
+static bool
+claim_slot(uint64_t fh)
+{
+	uint64_t *link = &table.first_free;
+
+	while (table.count < fh) {
+		const uint64_t added = add_slot();
+
+		if (added == 0)
+			return false;
+		free_slot(added);
+	}
+	while (*link != 0 && *link != fh)
+		link = &own_slot(*link)->next_free;
+	if (*link == 0)
+		return false;
+	*link = own_slot(fh)->next_free;
+	return true;
+}
+
+/* 0: any number. */
+static struct zk_handle *
+allocate(uint64_t fh)
+{
+	struct zk_handle *handle = calloc(1, sizeof(*handle));
+
+	if (handle == NULL)
+		return NULL;
+	(void)pthread_mutex_lock(&table.lock);
+	if (fh != 0) {
+		fh = claim_slot(fh) ? fh : 0;
+	} else if (table.first_free != 0) {
+		fh = table.first_free;
+		table.first_free = own_slot(fh)->next_free;
+	} else {
+		fh = add_slot();
+	}
+	if (fh != 0)
+		atomic_store(&own_slot(fh)->handle, handle);
+	(void)pthread_mutex_unlock(&table.lock);
+	if (fh == 0) {
+		free(handle);
+		return NULL;
+	}
+	handle->fh = fh;
+	return handle;
+}
+
+static void
+destroy(struct zk_fs *fs, struct zk_handle *handle)
+{
+	(void)pthread_mutex_lock(&table.lock);
+	free_slot(handle->fh);
+	(void)pthread_mutex_unlock(&table.lock);
+	zk_events_close(fs, handle);
+	free(handle->text);
+	free(handle);
+}
+
 struct zk_handle *
 zk_handle_of(const struct fuse_file_info *fi)
 {
-	return fi == NULL ? NULL : (struct zk_handle *)(uintptr_t)fi->fh;
+	struct slot *slot;
+
+	if (fi == NULL || fi->fh == 0)
+		return NULL;
+	slot = slot_of(fi->fh);
+	return slot == NULL ? NULL : atomic_load(&slot->handle);
 }
+
+struct zk_handle *
+zk_handle_take(struct zk_fs *fs, uint64_t fh)
+{
+	struct zk_handle *handle = allocate(fh);
+
+	if (handle == NULL)
+		return NULL;
+	(void)pthread_mutex_lock(&fs->inodes.lock);
+	LIST_INSERT_HEAD(&fs->inodes.handles, handle, link);
+	(void)pthread_mutex_unlock(&fs->inodes.lock);
+	return handle;
+}
+
+/* --- life ----------------------------------------------------------------- */
 
 struct zk_handle *
 zk_handle_new(struct zk_fs *fs, fuse_req_t req, int flags)
 {
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
-	struct zk_handle *handle = calloc(1, sizeof(*handle));
+	struct zk_handle *handle = allocate(0);
 
 	if (handle == NULL)
 		return NULL;
@@ -219,9 +366,7 @@ zk_handle_close(struct zk_fs *fs, struct zk_handle *handle)
 		free(release);
 	if (reap)
 		zk_calls_reap(fs, ino);
-	zk_events_close(fs, handle);
-	free(handle->text);
-	free(handle);
+	destroy(fs, handle);
 }
 
 void
@@ -239,9 +384,7 @@ zk_handle_drop(struct zk_fs *fs, struct zk_handle *handle)
 	if (reap)
 		zk_calls_reap(fs, handle->ino);
 	free(handle->release);
-	zk_events_close(fs, handle);
-	free(handle->text);
-	free(handle);
+	destroy(fs, handle);
 }
 
 void
@@ -252,9 +395,7 @@ zk_handles_fini(struct zk_fs *fs)
 	while (handle != NULL) {
 		struct zk_handle *next = LIST_NEXT(handle, link);
 		free(handle->release);
-		zk_events_close(fs, handle);
-		free(handle->text);
-		free(handle);
+		destroy(fs, handle);
 		handle = next;
 	}
 	LIST_INIT(&fs->inodes.handles);

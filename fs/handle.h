@@ -15,11 +15,12 @@ struct zk_call;
 struct zk_fs;
 
 /*
- * An open file description.  fuse_file_info.fh is a pointer to it; the kernel
+ * An open file description.  fuse_file_info.fh is its number; the kernel
  * returns it with every request until RELEASE, which comes once, after the
  * last of them was answered.
  */
 struct zk_handle {
+	uint64_t fh; /* never 0; used again when it is closed */
 	uint64_t id; /* unique within the session, never 0 */
 	uint64_t ino;
 	uint64_t session;  /* that was alive when it was last bound to it */
@@ -49,7 +50,10 @@ struct zk_handle {
 	struct zk_stream *stream; /* .zkfs/events; NULL: another file */
 };
 
+/* NULL: it has none. */
 struct zk_handle *zk_handle_of(const struct fuse_file_info *fi);
+/* An empty one of this number, which is free.  NULL without memory. */
+struct zk_handle *zk_handle_take(struct zk_fs *fs, uint64_t fh);
 
 /*
  * A handle for the caller of req, not yet open; NULL without memory.

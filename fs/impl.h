@@ -12,6 +12,7 @@
 #include "fs/expect.h"
 #include "fs/fs.h"
 #include "fs/fuse.h"
+#include "fs/handover.h"
 #include "fs/inode.h"
 #include "fs/notify.h"
 #include "fs/port.h"
@@ -67,9 +68,19 @@ struct zk_fs {
 	pthread_mutex_t receive;
 	uint64_t ticket_last; /* protected by receive */
 	struct zk_worker workers[ZK_WORKERS];
-	int stop_fd; /* readable: the workers end */
+	int stop_fd;      /* readable: the workers end */
+	atomic_bool over; /* the kernel has ended the connection */
 	atomic_bool stopping;
+	atomic_bool told_to_stop;
+	atomic_bool asked; /* to hand over */
 	sem_t ended;
+
+	/* What INIT was, for whoever takes over. */
+	size_t init_len;
+	uint8_t init[256];
+	bool init_again; /* it is answered once more: to nobody */
+	pthread_mutex_t kept_lock;
+	struct zk_kept_list kept; /* protected by kept_lock */
 };
 
 static inline struct zk_fs *
@@ -88,6 +99,14 @@ void zk_picture_free(struct zk_picture *picture);
 /* worker.c */
 int zk_workers_start(struct zk_fs *fs);
 void zk_workers_stop(struct zk_fs *fs);
+/*
+ * The request that this thread is serving, if it is short: copied to buf, of
+ * ZK_REQUEST_BYTES_MAX.  0: none.
+ */
+size_t zk_worker_request(uint8_t *buf);
+void zk_worker_set_request(const void *bytes, size_t len);
+/* Serve a request that was kept. */
+void zk_worker_serve(struct zk_fs *fs, void *bytes, size_t len);
 /*
  * Return when every request that was read before this worker's own has been
  * through its handler.  Close sends RELEASE without waiting for the answer;

@@ -21,26 +21,35 @@ struct init_in {
 #define FLAGS_OFFSET  12u
 #define FLAGS2_OFFSET 32u
 
+/* INIT is the first request, and the only one until its answer. */
+static void
+note_init(struct zk_fs *fs, const void *buf, size_t n)
+{
+	struct fuse_in_header head;
+	struct init_in in;
+
+	fs->init_seen = true;
+	memcpy(&head, buf, sizeof(head));
+	if (n <= sizeof(fs->init)) {
+		memcpy(fs->init, buf, n);
+		fs->init_len = n;
+	}
+	if (head.opcode != FUSE_INIT || n < sizeof(head) + sizeof(in))
+		return;
+	memcpy(&in, (const char *)buf + sizeof(head), sizeof(in));
+	fs->init_unique = head.unique;
+	fs->mappable =
+	    (in.flags & INIT_EXT) != 0 && (in.flags2 & DIRECT_ALLOW_MMAP) != 0;
+}
+
 static ssize_t
 hooked_read(int fd, void *buf, size_t cap, void *userdata)
 {
 	struct zk_fs *fs = userdata;
 	ssize_t n = read(fd, buf, cap);
-	struct fuse_in_header head;
-	struct init_in in;
 
-	/* INIT is the first request, and the only one until its answer. */
-	if (fs->init_seen || n < (ssize_t)sizeof(head))
-		return n;
-	fs->init_seen = true;
-	memcpy(&head, buf, sizeof(head));
-	if (head.opcode != FUSE_INIT ||
-	    n < (ssize_t)(sizeof(head) + sizeof(in)))
-		return n;
-	memcpy(&in, (const char *)buf + sizeof(head), sizeof(in));
-	fs->init_unique = head.unique;
-	fs->mappable =
-	    (in.flags & INIT_EXT) != 0 && (in.flags2 & DIRECT_ALLOW_MMAP) != 0;
+	if (!fs->init_seen && n >= (ssize_t)sizeof(struct fuse_in_header))
+		note_init(fs, buf, (size_t)n);
 	return n;
 }
 
@@ -73,9 +82,27 @@ hooked_writev(int fd, struct iovec *iov, int count, void *userdata)
 {
 	struct zk_fs *fs = userdata;
 
+	ssize_t n = 0;
+
 	if (fs->mappable && fs->init_unique != 0)
 		complete_init(fs, iov, count);
-	return writev(fd, iov, count);
+	if (!fs->init_again)
+		return writev(fd, iov, count);
+	/* The kernel was answered by the program before this one. */
+	for (int i = 0; i < count; i++)
+		n += (ssize_t)iov[i].iov_len;
+	return n;
+}
+
+void
+zk_init_again(struct zk_fs *fs, void *request, size_t len)
+{
+	const struct fuse_buf buf = {.size = len, .mem = request};
+
+	note_init(fs, request, len);
+	fs->init_again = true;
+	fuse_session_process_buf(fs->session, &buf);
+	fs->init_again = false;
 }
 
 int

@@ -1,6 +1,8 @@
 #ifndef ZK_FS_INIT_H
 #define ZK_FS_INIT_H
 
+#include <stddef.h>
+
 #include "fs/fuse.h"
 
 struct zk_fs;
@@ -16,5 +18,11 @@ struct zk_fs;
  * Without it, files that may be mapped have to go through the page cache.
  */
 int zk_init_hook(struct zk_fs *fs);
+
+/*
+ * INIT as the kernel sent it to the program that was here before, so that
+ * libfuse knows what it would know; the answer goes nowhere.
+ */
+void zk_init_again(struct zk_fs *fs, void *request, size_t len);
 
 #endif

@@ -285,7 +285,16 @@ notify(void *arg)
 	(void)prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0);
 	(void)pthread_mutex_lock(&fs->inodes.lock);
 	while (!n->stopping) {
-		uint64_t next = requeue_due(n);
+		uint64_t next;
+
+		n->telling = false;
+		if (n->paused) {
+			(void)pthread_cond_broadcast(&n->work);
+			rest(fs, 0);
+			continue;
+		}
+		next = requeue_due(n);
+		n->telling = true;
 		struct zk_inode *inode = n->inode_first;
 
 		if (inode != NULL) {
@@ -298,6 +307,7 @@ notify(void *arg)
 		} else if (n->name_first != NULL) {
 			tell_name(fs);
 		} else {
+			n->telling = false;
 			rest(fs, next);
 		}
 	}
@@ -350,4 +360,34 @@ zk_notifier_stop(struct zk_fs *fs)
 	(void)pthread_mutex_unlock(&fs->inodes.lock);
 	(void)pthread_join(n->thread, NULL);
 	n->started = false;
+}
+
+bool
+zk_notifier_pause(struct zk_fs *fs, uint64_t until_ms)
+{
+	const struct timespec until = {
+	    .tv_sec = (time_t)(until_ms / 1000),
+	    .tv_nsec = (long)(until_ms % 1000) * 1000000,
+	};
+	struct zk_notifier *n = &fs->notifier;
+	bool idle;
+	int rc = 0;
+
+	(void)pthread_mutex_lock(&fs->inodes.lock);
+	n->paused = true;
+	(void)pthread_cond_broadcast(&n->work);
+	while (n->telling && rc == 0)
+		rc = pthread_cond_timedwait(&n->work, &fs->inodes.lock, &until);
+	idle = !n->telling;
+	(void)pthread_mutex_unlock(&fs->inodes.lock);
+	return idle;
+}
+
+void
+zk_notifier_resume(struct zk_fs *fs)
+{
+	(void)pthread_mutex_lock(&fs->inodes.lock);
+	fs->notifier.paused = false;
+	(void)pthread_cond_broadcast(&fs->notifier.work);
+	(void)pthread_mutex_unlock(&fs->inodes.lock);
 }

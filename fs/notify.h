@@ -37,6 +37,8 @@ struct zk_notifier {
 	/* Protected by the lock of the inode table: */
 	pthread_cond_t work;
 	bool stopping;
+	bool paused;  /* queue, and tell nothing */
+	bool telling; /* the lock is off for it */
 	bool has_epoch; /* the kernel can invalidate all names at once */
 	bool all_names; /* and has to */
 	struct zk_inode *inode_first, **inode_last;
@@ -51,6 +53,12 @@ void zk_notifier_fini(struct zk_notifier *n);
 int zk_notifier_start(struct zk_fs *fs);
 /* Waits for the thread: only when the kernel cannot hold it up. */
 void zk_notifier_stop(struct zk_fs *fs);
+/*
+ * Tell nothing until resumed.  False: it is still waiting for the kernel at
+ * that time.
+ */
+bool zk_notifier_pause(struct zk_fs *fs, uint64_t until_ms);
+void zk_notifier_resume(struct zk_fs *fs);
 
 /* Any thread; none of these blocks or fails. */
 void zk_notify_name(struct zk_fs *fs, uint64_t parent, const char *name,

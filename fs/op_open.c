@@ -63,7 +63,7 @@ set_caching(struct zk_fs *fs, struct zk_handle *handle,
 		handle->fresh = true;
 	}
 	(void)pthread_mutex_unlock(&fs->inodes.lock);
-	fi->fh = (uintptr_t)handle;
+	fi->fh = handle->fh;
 	fi->direct_io = handle->direct;
 	/* Changes invalidate what is cached, so that it may be kept. */
 	fi->keep_cache = read_only && !handle->direct;
@@ -157,7 +157,7 @@ reply_created(struct zk_call *call, const struct zk_outcome *out)
 	if (inode != NULL)
 		inode->creator = handle;
 	(void)pthread_mutex_unlock(&fs->inodes.lock);
-	call->fi.fh = (uintptr_t)handle;
+	call->fi.fh = handle->fh;
 	call->fi.direct_io = handle->direct;
 	call->made = NULL;
 	return fuse_reply_create(call->req, &entry, &call->fi) == 0;

@@ -377,7 +377,7 @@ feed(void *arg)
 		restart(fs);
 	for (;;) {
 		(void)pthread_mutex_lock(&r->lock);
-		order = r->off ? NULL : zk_queue_take(&r->queue);
+		order = r->off || r->paused ? NULL : zk_queue_take(&r->queue);
 		r->current = order;
 		r->idle = order == NULL;
 		if (r->stopping)
@@ -466,4 +466,37 @@ zk_replay_stop(struct zk_fs *fs)
 		(void)pthread_join(r->thread, NULL);
 	r->started = false;
 	bury(r);
+}
+
+/* How often to look whether the helper is through. */
+#define PAUSE_LOOK_MS 1
+
+bool
+zk_replay_pause(struct zk_fs *fs, uint64_t until_ms)
+{
+	const struct timespec pause = {.tv_nsec = PAUSE_LOOK_MS * 1000000l};
+	struct zk_replay *r = &fs->replay;
+	bool idle;
+
+	for (;;) {
+		(void)pthread_mutex_lock(&r->lock);
+		r->paused = true;
+		idle = r->current == NULL;
+		(void)pthread_mutex_unlock(&r->lock);
+		if (idle || zk_now_ms() >= until_ms)
+			return idle;
+		(void)nanosleep(&pause, NULL);
+	}
+}
+
+void
+zk_replay_resume(struct zk_fs *fs)
+{
+	struct zk_replay *r = &fs->replay;
+
+	(void)pthread_mutex_lock(&r->lock);
+	r->paused = false;
+	(void)pthread_mutex_unlock(&r->lock);
+	if (r->wake_fd >= 0)
+		(void)eventfd_write(r->wake_fd, 1);
 }

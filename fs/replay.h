@@ -143,6 +143,7 @@ struct zk_replay {
 	/* Protected by lock: */
 	bool stopping, idle;
 	bool off; /* the mount is gone, or cannot be watched */
+	bool paused; /* queue, and raise nothing */
 	pid_t pid;
 	struct zk_replay_queue queue;
 	struct zk_order *current; /* off the queue, in its buckets */
@@ -158,6 +159,12 @@ void zk_replay_adopt(struct zk_fs *fs, const struct zk_replay_helper *helper);
 int zk_replay_start(struct zk_fs *fs);
 /* Waits for thread and helper: only when the kernel cannot hold them up. */
 void zk_replay_stop(struct zk_fs *fs);
+/*
+ * Raise nothing until resumed.  False: something is still being raised at that
+ * time.
+ */
+bool zk_replay_pause(struct zk_fs *fs, uint64_t until_ms);
+void zk_replay_resume(struct zk_fs *fs);
 
 /* --- any thread; none of these blocks ------------------------------------- */
 

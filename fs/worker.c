@@ -20,6 +20,38 @@
 
 static _Thread_local struct zk_worker *self;
 
+/* What it is working on; see zk_worker_request(). */
+static _Thread_local struct {
+	const void *bytes;
+	size_t len;
+} request;
+
+size_t
+zk_worker_request(uint8_t *buf)
+{
+	if (request.len == 0 || request.len > ZK_REQUEST_BYTES_MAX)
+		return 0;
+	memcpy(buf, request.bytes, request.len);
+	return request.len;
+}
+
+void
+zk_worker_set_request(const void *bytes, size_t len)
+{
+	request.bytes = bytes;
+	request.len = len;
+}
+
+void
+zk_worker_serve(struct zk_fs *fs, void *bytes, size_t len)
+{
+	const struct fuse_buf buf = {.size = len, .mem = bytes};
+
+	zk_worker_set_request(bytes, len);
+	fuse_session_process_buf(fs->session, &buf);
+	zk_worker_set_request(NULL, 0);
+}
+
 /*
  * The next request of the kernel, by one worker at a time.  Its length, or 0
  * when there will be none.
@@ -60,9 +92,12 @@ work(void *arg)
 	(void)prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0);
 	while (receive(worker) > 0) {
 		(void)atomic_fetch_add(&fs->requests, 1);
-		fuse_session_process_buf(fs->session, &worker->buf);
+		zk_worker_serve(fs, worker->buf.mem, worker->buf.size);
 		atomic_store(&worker->ticket, 0);
 	}
+	/* Nobody has asked for it: the kernel will send nothing more. */
+	if (!atomic_load(&fs->stopping))
+		atomic_store(&fs->over, true);
 	(void)sem_post(&fs->ended);
 	return NULL;
 }

@@ -1,0 +1,328 @@
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/codec.h"
+#include "base/limits.h"
+#include "fs/events.h"
+#include "fs/handle.h"
+#include "fs/handover.h"
+#include "fs/impl.h"
+#include "fs/init.h"
+
+/* The other half is handover_save.c.  Before any thread runs. */
+
+#define TEXT_BYTES_MAX ((size_t)64 * ZK_MIB)
+
+static bool
+dec_bool(struct zk_dec *dec)
+{
+	return zk_dec_u8(dec) != 0;
+}
+
+/* A string of its own, or NULL where there was none. */
+static char *
+dec_text(struct zk_dec *dec, size_t *ret_len)
+{
+	const void *bytes;
+	char *text;
+	size_t len;
+
+	*ret_len = 0;
+	if (!dec_bool(dec))
+		return NULL;
+	bytes = zk_dec_bytes(dec, TEXT_BYTES_MAX, &len);
+	text = dec->failed ? NULL : malloc(len + 1);
+	if (text == NULL) {
+		dec->failed = true;
+		return NULL;
+	}
+	if (len > 0)
+		memcpy(text, bytes, len);
+	text[len] = '\0';
+	*ret_len = len;
+	return text;
+}
+
+/* How many of what takes at least `least` bytes each. */
+static uint64_t
+dec_count(struct zk_dec *dec, size_t least)
+{
+	const uint64_t count = zk_dec_u64(dec);
+
+	if (count > (dec->len - dec->pos) / least)
+		dec->failed = true;
+	return dec->failed ? 0 : count;
+}
+
+/* What the handle that made it is, is known when there are handles. */
+struct creator {
+	uint64_t ino, fh;
+};
+
+static void
+take_inode(struct zk_fs *fs, struct zk_dec *dec, struct creator *ret_creator)
+{
+	const uint64_t ino = zk_dec_u64(dec);
+	struct zk_inode *inode =
+	    ino == 0 ? NULL : zk_inodes_get(&fs->inodes, ino);
+	bool attr, data;
+	size_t len;
+
+	if (inode == NULL) {
+		dec->failed = true;
+		return;
+	}
+	inode->nlookup = zk_dec_u64(dec);
+	inode->mode_told = zk_dec_u32(dec);
+	inode->named_ms = zk_dec_u64(dec);
+	inode->orphan = dec_bool(dec);
+	inode->posix_locks = dec_bool(dec);
+	inode->copied = dec_bool(dec);
+	attr = dec_bool(dec);
+	data = dec_bool(dec);
+	inode->replaced_ms = zk_dec_u64(dec);
+	inode->replaced_before_ms = zk_dec_u64(dec);
+	*ret_creator = (struct creator){ino, zk_dec_u64(dec)};
+	inode->name = dec_text(dec, &len);
+	if (attr || data)
+		zk_notify_inode(fs, ino, data);
+}
+
+static void
+take_expect(struct zk_dec *dec, struct zk_expect *ret_expect)
+{
+	ret_expect->ino = zk_dec_u64(dec);
+	ret_expect->version = zk_dec_u64(dec);
+	ret_expect->process.pid = (pid_t)zk_dec_u64(dec);
+	ret_expect->process.life = zk_dec_u64(dec);
+}
+
+/* What it was tied for, and what hangs on its inode. */
+static void
+attach(struct zk_fs *fs, struct zk_handle *h, bool fresh, bool trunc)
+{
+	struct zk_inode *inode;
+
+	(void)pthread_mutex_lock(&fs->inodes.lock);
+	inode = zk_inodes_find(&fs->inodes, h->ino);
+	if (inode != NULL && fresh) {
+		LIST_INSERT_HEAD(&inode->fresh, h, fresh_link);
+		h->fresh = true;
+	}
+	if (inode != NULL && trunc) {
+		inode->truncs++;
+		h->trunc = true;
+	}
+	(void)pthread_mutex_unlock(&fs->inodes.lock);
+}
+
+static void
+take_handle(struct zk_fs *fs, struct zk_dec *dec)
+{
+	struct zk_handle *h = zk_handle_take(fs, zk_dec_u64(dec));
+	bool tied, owner, locked, fresh, trunc;
+	uint64_t ino, session;
+
+	if (h == NULL) {
+		dec->failed = true;
+		return;
+	}
+	h->id = zk_dec_u64(dec);
+	ino = zk_dec_u64(dec);
+	session = zk_dec_u64(dec);
+	h->flags = (int)zk_dec_u32(dec);
+	h->uid = zk_dec_u32(dec);
+	h->gid = zk_dec_u32(dec);
+	h->tid = (pid_t)zk_dec_u32(dec);
+	h->direct = dec_bool(dec);
+	tied = dec_bool(dec);
+	owner = dec_bool(dec);
+	locked = dec_bool(dec);
+	fresh = dec_bool(dec);
+	trunc = dec_bool(dec);
+	h->refused = dec_bool(dec);
+	h->expects = dec_bool(dec);
+	h->expect = zk_dec_u64(dec);
+	take_expect(dec, &h->met);
+	h->text = dec_text(dec, &h->text_len);
+	if (dec_bool(dec) && zk_stream_take(dec, h) < 0)
+		dec->failed = true;
+	if (dec->failed)
+		return;
+	if (ino != 0 && zk_handle_open(fs, h, ino) < 0)
+		dec->failed = true;
+	/* Any tie makes the command of its end; then what it was. */
+	if (!dec->failed && tied && zk_handle_tie(fs, h, ZK_TIE_OWNER) < 0)
+		dec->failed = true;
+	h->owner = owner;
+	h->locked = locked;
+	h->session = session;
+	attach(fs, h, fresh, trunc);
+}
+
+static void
+take_creators(struct zk_fs *fs, const struct creator *creators, uint64_t count)
+{
+	for (uint64_t i = 0; i < count; i++) {
+		const struct fuse_file_info fi = {.fh = creators[i].fh};
+		struct zk_inode *inode =
+		    zk_inodes_find(&fs->inodes, creators[i].ino);
+
+		if (inode != NULL)
+			inode->creator = zk_handle_of(&fi);
+	}
+}
+
+static void
+take_nodes(struct zk_fs *fs, struct zk_dec *dec)
+{
+	const uint64_t inodes = dec_count(dec, 8);
+	struct creator *creators = calloc(inodes + 1, sizeof(*creators));
+	uint64_t handles;
+
+	if (creators == NULL)
+		dec->failed = true;
+	for (uint64_t i = 0; i < inodes && !dec->failed; i++)
+		take_inode(fs, dec, &creators[i]);
+	handles = dec_count(dec, 8);
+	for (uint64_t i = 0; i < handles && !dec->failed; i++)
+		take_handle(fs, dec);
+	if (!dec->failed)
+		take_creators(fs, creators, inodes);
+	free(creators);
+}
+
+static void
+take_names(struct zk_fs *fs, struct zk_dec *dec)
+{
+	uint64_t count;
+
+	fs->notifier.all_names = dec_bool(dec);
+	count = dec_count(dec, 12);
+	for (uint64_t i = 0; i < count && !dec->failed; i++) {
+		const uint64_t parent = zk_dec_u64(dec);
+		size_t len;
+		const char *name = zk_dec_bytes(dec, ZK_NAME_MAX, &len);
+
+		if (!dec->failed)
+			zk_notify_name(fs, parent, name, len);
+	}
+}
+
+static void
+take_side(struct zk_dec *dec, struct zk_order *order, int i, char **to)
+{
+	struct zk_order_side *side = &order->sides[i];
+	size_t len;
+	char *name;
+
+	side->dir = zk_dec_u64(dec);
+	name = dec_text(dec, &len);
+	side->overtaken = dec_bool(dec);
+	side->unknown = dec_bool(dec);
+	if (len > ZK_NAME_MAX || (side->dir != 0 && name == NULL))
+		dec->failed = true;
+	if (!dec->failed && side->dir != 0) {
+		side->order = order;
+		side->name = *to;
+		memcpy(*to, name, len + 1);
+		*to += len + 1;
+	}
+	free(name);
+}
+
+static void
+take_order(struct zk_replay *r, struct zk_dec *dec)
+{
+	struct zk_order *order =
+	    calloc(1, sizeof(*order) + 2 * (ZK_NAME_MAX + 1));
+	char *to;
+
+	if (order == NULL) {
+		dec->failed = true;
+		return;
+	}
+	to = order->names;
+	order->kind = (enum zk_order_kind)zk_dec_u8(dec);
+	order->exchange = dec_bool(dec);
+	order->back = dec_bool(dec);
+	order->in_use = dec_bool(dec);
+	order->raised = dec_bool(dec);
+	order->ino = zk_dec_u64(dec);
+	order->ino2 = zk_dec_u64(dec);
+	order->type = zk_dec_u32(dec);
+	order->type2 = zk_dec_u32(dec);
+	order->nlink = zk_dec_u32(dec);
+	order->nlink2 = zk_dec_u32(dec);
+	take_side(dec, order, 0, &to);
+	take_side(dec, order, 1, &to);
+	if (dec->failed || order->kind > ZK_ORDER_SYNC) {
+		dec->failed = true;
+		free(order);
+		return;
+	}
+	zk_queue_add(&r->queue, order);
+}
+
+static void
+take_rest(struct zk_fs *fs, struct zk_dec *dec)
+{
+	uint64_t count = zk_dec_u32(dec);
+
+	if (count > ZK_EXPECTS_MAX)
+		dec->failed = true;
+	for (uint64_t i = 0; i < count && !dec->failed; i++)
+		take_expect(dec, &fs->expects.rows[i]);
+	atomic_store(&fs->expects.count, dec->failed ? 0 : (uint32_t)count);
+	count = dec_count(dec, 8);
+	for (uint64_t i = 0; i < count && !dec->failed; i++)
+		zk_calls_reap(fs, zk_dec_u64(dec));
+	count = dec_count(dec, 4);
+	for (uint64_t i = 0; i < count && !dec->failed; i++) {
+		struct zk_kept *kept = calloc(1, sizeof(*kept));
+		const void *bytes =
+		    zk_dec_bytes(dec, ZK_REQUEST_BYTES_MAX, &(size_t){0});
+
+		if (kept == NULL || bytes == NULL) {
+			free(kept);
+			dec->failed = true;
+			return;
+		}
+		kept->len =
+		    (size_t)(dec->buf + dec->pos - (const uint8_t *)bytes);
+		memcpy(kept->bytes, bytes, kept->len);
+		STAILQ_INSERT_TAIL(&fs->kept, kept, link);
+	}
+}
+
+int
+zk_handover_take(struct zk_fs *fs, const void *bytes, size_t len)
+{
+	uint8_t init[sizeof(fs->init)];
+	const void *request;
+	struct zk_dec dec;
+	uint64_t orders;
+	size_t init_len;
+
+	zk_dec_init(&dec, bytes, len);
+	if (zk_dec_u32(&dec) != ZK_HANDOVER_FORMAT)
+		return -EPROTO;
+	request = zk_dec_bytes(&dec, sizeof(init), &init_len);
+	if (request == NULL)
+		return -EPROTO;
+	memcpy(init, request, init_len);
+	zk_init_again(fs, init, init_len);
+	fs->mount_id = (int)zk_dec_u32(&dec);
+	fs->mounted_s = zk_dec_u64(&dec);
+	atomic_store(&fs->handle_last, zk_dec_u64(&dec));
+	atomic_store(&fs->requests, zk_dec_u64(&dec));
+	take_nodes(fs, &dec);
+	take_names(fs, &dec);
+	orders = dec_count(&dec, 8);
+	fs->replay.ghost_last = zk_dec_u64(&dec);
+	for (uint64_t i = 0; i < orders && !dec.failed; i++)
+		take_order(&fs->replay, &dec);
+	take_rest(fs, &dec);
+	return zk_dec_done(&dec) ? 0 : -EPROTO;
+}
