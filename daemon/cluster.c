@@ -12,6 +12,9 @@
 #include "daemon/cluster_impl.h"
 #include "daemon/topics_node.h"
 
+/* So long others may tell that they belong to another ensemble. */
+#define DOUBT_MS 2000u
+
 /* --- for the node --------------------------------------------------------- */
 
 static void
@@ -237,14 +240,18 @@ load(struct zk_cluster *c, struct zk_fault *ret_fault)
 
 /* SOURCE may be out of date: that is told, and done without. */
 static void
-compare_source(const struct zk_cluster *c)
+compare_source(struct zk_cluster *c)
 {
-	for (size_t i = 0; c->formed && i < c->source.count; i++)
-		if (zk_directory_find(&c->directory,
-		        c->source.members[i].name) < 0)
-			zk_log_warnx("SOURCE member=%s reason=not a member of "
-			             "this ensemble",
-			    c->source.members[i].name);
+	for (size_t i = 0; c->formed && i < c->source.count; i++) {
+		const char *name = c->source.members[i].name;
+
+		if (zk_directory_find(&c->directory, name) >= 0)
+			continue;
+		zk_log_warnx("SOURCE member=%s reason=not a member of this "
+		             "ensemble",
+		    name);
+		c->doubtful_until_ms = zk_cluster_now_ms() + DOUBT_MS;
+	}
 }
 
 /* The transport orders the starts of a member by this. */

@@ -30,6 +30,7 @@ zk_directory_encode(const struct zk_directory *directory, uint8_t *buf)
 
 		zk_enc_u64(&enc, m->node);
 		zk_enc_u64(&enc, m->since);
+		zk_enc_u8(&enc, m->votes ? 1 : 0);
 		zk_enc_bytes(&enc, m->name, strlen(m->name));
 		zk_enc_bytes(&enc, m->address, strlen(m->address));
 	}
@@ -55,13 +56,17 @@ static int
 decode_member(struct zk_dec *dec, struct zk_directory *directory)
 {
 	struct zk_directory_member *m = &directory->members[directory->count];
+	uint8_t votes;
 
 	m->node = zk_dec_u64(dec);
 	m->since = zk_dec_u64(dec);
+	votes = zk_dec_u8(dec);
+	m->votes = votes == 1;
 	if (decode_text(dec, m->name, sizeof(m->name)) < 0 ||
 	    decode_text(dec, m->address, sizeof(m->address)) < 0)
 		return -EPROTO;
-	if (m->name[0] == '\0' || (m->node == 0 && directory->index == 0) ||
+	if (votes > 1 || m->name[0] == '\0' ||
+	    (m->node == 0 && directory->index == 0) ||
 	    zk_directory_find_node(directory, m->node) >= 0 ||
 	    zk_directory_find(directory, m->name) >= 0)
 		return -EPROTO;
@@ -142,6 +147,7 @@ of_roster(const struct zk_roster *roster, uint64_t index,
 
 		m->node = row->node;
 		m->since = row->since;
+		m->votes = row->role == ZK_ROSTER_VOTER;
 		memcpy(m->name, row->name, sizeof(m->name));
 		memcpy(m->address, row->address, sizeof(m->address));
 	}

@@ -1,6 +1,7 @@
 #ifndef ZK_DAEMON_CLUSTER_DIRECTORY_H
 #define ZK_DAEMON_CLUSTER_DIRECTORY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,8 +18,8 @@
  * member whose log does not reach so far, what others told it.
  *
  * Encoded, in the store and between members, little-endian: u8 format (2),
- * u64 index, u8 count, then for each member u64 node id, u64 since, u32
- * length and name, u32 length and address.
+ * u64 index, u8 count, then for each member u64 node id, u64 since, u8 whether
+ * it is to vote, u32 length and name, u32 length and address.
  */
 
 #define ZK_DIRECTORY_MAX ZK_ROSTER_MAX
@@ -26,13 +27,14 @@
 #define ZK_DIRECTORY_BYTES_MAX                                                 \
 	(10u +                                                                 \
 	    ZK_DIRECTORY_MAX *                                                 \
-	        (24u + ZK_AUTH_NAME_MAX + ZK_TRANSPORT_ADDRESS_MAX))
+	        (25u + ZK_AUTH_NAME_MAX + ZK_TRANSPORT_ADDRESS_MAX))
 
 struct zk_directory_member {
 	char name[ZK_AUTH_NAME_MAX + 1];
 	char address[ZK_TRANSPORT_ADDRESS_MAX + 1]; /* "": it only dials */
 	uint64_t node;                              /* 0: not known yet */
 	uint64_t since; /* the index that let it in; a founder: 0 or that */
+	bool votes;     /* or is to */
 };
 
 struct zk_directory {

@@ -50,6 +50,22 @@ zk_cluster_set_formed(struct zk_cluster *c,
 	zk_directory_founders(directory, &c->roster);
 }
 
+static void
+tell_joined(const struct zk_cluster *c, const struct zk_directory *directory)
+{
+	const int i = zk_directory_find(directory, c->name);
+
+	zk_log_info("JOINED member=%s members=%zu index=%" PRIu64, c->name,
+	    directory->count, directory->index);
+	/* It takes itself for a voter. */
+	if (i >= 0 && !directory->members[i].votes &&
+	    zk_directory_find(&c->source, c->name) >= 0)
+		zk_log_warnx(
+		    "OBSERVER member=%s reason=SOURCE lists it, but it "
+		    "votes only after `zkfs member promote %s`",
+		    c->name, c->name);
+}
+
 static int
 form(struct zk_cluster *c, const uint8_t ensemble[ZK_ENSEMBLE_BYTES],
     const struct zk_directory *directory, struct zk_fault *ret_fault)
@@ -69,8 +85,7 @@ form(struct zk_cluster *c, const uint8_t ensemble[ZK_ENSEMBLE_BYTES],
 		zk_log_info("FORMED member=%s members=%zu", c->name,
 		    directory->count);
 	else
-		zk_log_info("JOINED member=%s members=%zu index=%" PRIu64,
-		    c->name, directory->count, directory->index);
+		tell_joined(c, directory);
 	zk_cluster_greet_all(c);
 	return 1;
 }
@@ -143,6 +158,8 @@ found(struct zk_cluster *c, struct zk_fault *ret_fault)
 			return 0;
 		m->node = session->node;
 	}
+	for (size_t i = 0; i < directory.count; i++)
+		directory.members[i].votes = true;
 	/* The new ensemble's id is the one that our store drew at random. */
 	memcpy(ensemble, ident->ensemble, sizeof(ensemble));
 	return form(c, ensemble, &directory, ret_fault);
@@ -163,6 +180,22 @@ tell_removed(const struct zk_cluster *c, struct zk_fault *ret_fault)
 	    "directory to join anew, or `zkfs member add %s=ADDR:PORT` on "
 	    "another host",
 	    c->data, c->name, c->name);
+}
+
+/*
+ * Those whom SOURCE lists, and who are not members of our ensemble, may be of
+ * another one: then this is the wrong data directory, and nothing should be
+ * mounted.  They get a moment to say so.
+ */
+static int
+judge_source(struct zk_cluster *c, struct zk_fault *ret_fault)
+{
+	if (c->other[0] != '\0')
+		return zk_fault_set(ret_fault, -ZK_EENSEMBLE, ZK_EXIT_MOUNT,
+		    "data=%s: belongs to another ensemble than %s, which "
+		    "SOURCE lists",
+		    c->data, c->other);
+	return c->doubtful_until_ms > zk_cluster_now_ms() ? 0 : 1;
 }
 
 static int
@@ -227,7 +260,7 @@ zk_cluster_poll(struct zk_cluster *c, struct zk_fault *ret_fault)
 	else if (!c->formed && is_founder(c))
 		rc = found(c, ret_fault);
 	if (rc == 0 && c->formed)
-		rc = 1;
+		rc = judge_source(c, ret_fault);
 	/* Also a member asks: it may have been removed, and added again. */
 	if (rc >= 0)
 		ask(c);

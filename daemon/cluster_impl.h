@@ -76,7 +76,10 @@ struct zk_cluster {
 	bool is_removed; /* the same, and it is certain */
 	int refused;     /* why we are not let in, for good; 0 */
 	uint64_t asked_ms;
-	size_t asked;    /* of the sessions, in turn */
+	size_t asked; /* of the sessions, in turn */
+	/* A member of another ensemble in SOURCE, and until when it may show. */
+	char other[ZK_AUTH_NAME_MAX + 1];
+	uint64_t doubtful_until_ms;
 	bool announcing; /* our new address is on its way */
 
 	struct zk_cluster_session sessions[ZK_TRANSPORT_PEERS_MAX];

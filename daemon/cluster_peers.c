@@ -219,12 +219,19 @@ on_refused(void *arg, const struct zk_transport_refusal *refusal)
 		return;
 	(void)pthread_mutex_lock(&c->lock);
 	tell = note_refusal(c, refusal);
+	if (refusal->reason == ZK_REFUSED_ENSEMBLE && c->formed &&
+	    zk_cluster_now_ms() < c->doubtful_until_ms &&
+	    zk_directory_find(&c->source, refusal->name) >= 0 &&
+	    zk_directory_find(&c->directory, refusal->name) < 0)
+		(void)snprintf(c->other, sizeof(c->other), "%s", refusal->name);
 	(void)pthread_mutex_unlock(&c->lock);
 	if (tell)
 		zk_log_warnx("REFUSED member=%s address=%s by=%s reason=%s",
 		    refusal->name[0] != '\0' ? refusal->name : "-",
 		    refusal->address, refusal->by_peer ? "peer" : "us",
 		    zk_refusal_text(refusal->reason));
+	if (refusal->reason == ZK_REFUSED_ENSEMBLE)
+		c->wake(c->arg);
 }
 
 struct zk_transport_callbacks

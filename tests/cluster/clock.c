@@ -1,0 +1,20 @@
+/*
+ * Loaded before the C library (LD_PRELOAD), it lets a process live at another
+ * time: CLOCK_REALTIME is ZKFS_CLOCK seconds ahead.  Nothing else is changed.
+ */
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+int
+clock_gettime(clockid_t id, struct timespec *ret_time)
+{
+	const char *ahead = getenv("ZKFS_CLOCK");
+	const long rc = syscall(SYS_clock_gettime, id, ret_time);
+
+	if (rc == 0 && ahead != NULL &&
+	    (id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE))
+		ret_time->tv_sec += strtol(ahead, NULL, 10);
+	return (int)rc;
+}
