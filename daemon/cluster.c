@@ -115,7 +115,7 @@ zk_cluster_set_peers(struct zk_cluster *c)
 void
 zk_cluster_adopt(struct zk_cluster *c, const struct zk_directory *directory)
 {
-	bool talked[ZK_TRANSPORT_PEERS_MAX];
+	bool talked[ZK_TRANSPORT_PEERS_MAX] = {false};
 	int rc;
 
 	for (size_t i = 0; i < c->session_count; i++)

@@ -129,27 +129,34 @@ address_in(const struct zk_directory *directory, const char *name)
 
 /*
  * Where others find this member: where SOURCE says, or an operator has said,
- * or else where it listens by its own wish.  It listens there, unless it
- * wishes otherwise.
+ * or else where it listens by its own wish.
  */
+static void
+choose_address(const struct zk_options *options, const char *in_source,
+    const char *in_store, char address[ZK_TRANSPORT_ADDRESS_MAX + 1])
+{
+	const char *host = options->listen.host;
+	const size_t cap = ZK_TRANSPORT_ADDRESS_MAX + 1;
+
+	(void)snprintf(address, cap, "%s", in_source);
+	if (address[0] == '\0' && host[0] != '\0' &&
+	    strcmp(host, "0.0.0.0") != 0 && strcmp(host, "::") != 0)
+		format_address(&options->listen, address, cap);
+	if (address[0] == '\0')
+		(void)snprintf(address, cap, "%s", in_store);
+}
+
+/* It listens there, unless it wishes otherwise. */
 static int
-own_address(struct zk_options *options, const struct zk_directory *source,
-    const struct zk_directory *stored, const char *name, char *buf, size_t cap,
+listen_at(struct zk_options *options, const char *address,
     struct zk_fault *ret_fault)
 {
-	const char *host = options->listen.host, *reason;
-	const bool wished = host[0] != '\0';
+	const char *reason;
 
-	(void)snprintf(buf, cap, "%s", address_in(source, name));
-	if (buf[0] == '\0' && wished && strcmp(host, "0.0.0.0") != 0 &&
-	    strcmp(host, "::") != 0)
-		format_address(&options->listen, buf, cap);
-	if (buf[0] == '\0')
-		(void)snprintf(buf, cap, "%s", address_in(stored, name));
-	if (buf[0] != '\0' && !wished &&
-	    zk_value_address(buf, 0, &options->listen, &reason) < 0)
+	if (address[0] != '\0' && options->listen.host[0] == '\0' &&
+	    zk_value_address(address, 0, &options->listen, &reason) < 0)
 		return zk_fault_set(ret_fault, -ZK_ECORRUPT, ZK_EXIT_MOUNT,
-		    "data=%s: the address of %s: %s", options->data, name,
+		    "data=%s: the address of this member: %s", options->data,
 		    reason);
 	return zk_options_check_exposure(options, ret_fault);
 }
@@ -229,8 +236,9 @@ zk_join_open(struct zk_join *join, struct zk_options *options,
 		source_of_store(&stored, &source);
 	cluster.source = &source;
 	cluster.name = options->name[0] != '\0' ? options->name : member;
-	rc = own_address(options, &source, &stored, cluster.name, address,
-	    sizeof(address), ret_fault);
+	choose_address(options, address_in(&source, cluster.name),
+	    address_in(&stored, cluster.name), address);
+	rc = listen_at(options, address, ret_fault);
 	return rc < 0 ? rc : open_cluster(join, options, &cluster, ret_fault);
 }
 

@@ -8,13 +8,13 @@
 #include <unistd.h>
 
 int
-clock_gettime(clockid_t id, struct timespec *ret_time)
+clock_gettime(clockid_t clock_id, struct timespec *tp)
 {
 	const char *ahead = getenv("ZKFS_CLOCK");
-	const long rc = syscall(SYS_clock_gettime, id, ret_time);
+	const long rc = syscall(SYS_clock_gettime, clock_id, tp);
 
 	if (rc == 0 && ahead != NULL &&
-	    (id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE))
-		ret_time->tv_sec += strtol(ahead, NULL, 10);
+	    (clock_id == CLOCK_REALTIME || clock_id == CLOCK_REALTIME_COARSE))
+		tp->tv_sec += strtol(ahead, NULL, 10);
 	return (int)rc;
 }

@@ -27,7 +27,7 @@ cd /
 kill -CONT "${PID[k]}"
 check "it catches up" wait_until 30 agree 1 2 3
 for i in 1 2 3; do
-	same "what z$i lists" "changed new there" "$(ls "$WORK/m$i/dir" | xargs)"
+	same "what z$i lists" "changed new there" "$(cd "$WORK/m$i/dir" && echo *)"
 	same "and reads" "new new old" "$(cat "$WORK/m$i"/dir/* | xargs)"
 	check_not "without what is gone" test -e "$WORK/m$i/dir/gone"
 done

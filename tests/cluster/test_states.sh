@@ -3,7 +3,7 @@
 # session begins by itself.
 SESSION=10
 . "$(dirname "$0")/lib.sh"
-options=("" op_timeout=1s,lost=eio op_timeout=1s op_timeout=1s)
+options=("" "op_timeout=1s,lost=eio" "op_timeout=1s" "op_timeout=1s")
 for i in 1 2 3; do
 	launch_member $i "${options[i]}"
 done
