@@ -45,7 +45,8 @@ on_answer(void *arg, const struct zk_outcome *out)
 			zk_cluster_say_refused(c, session, out->rc);
 	}
 	(void)pthread_mutex_unlock(&c->lock);
-	if (out->rc < 0)
+	/* Our own session's end says nothing of the other. */
+	if (out->rc < 0 && out->rc != -ZK_ESESSION && out->rc != -EROFS)
 		zk_log_warnx("JOIN member=%s node=%016" PRIx64 " reason=%s",
 		    request->name, request->node, zk_err_text(out->rc));
 	free(request);
