@@ -133,7 +133,8 @@ attach(struct zk_fs *fs)
 	if (rc == 0 && result.rc < 0) {
 		if (fs->replay.warn != NULL)
 			fs->replay.warn("inotify is not told of what other "
-			                "hosts do: the mount cannot be copied");
+			                "hosts do: open_tree(2) or "
+			                "open_by_handle_at(2) is forbidden");
 		(void)pthread_mutex_lock(&fs->replay.lock);
 		fs->replay.off = true;
 		(void)pthread_mutex_unlock(&fs->replay.lock);

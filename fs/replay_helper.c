@@ -74,7 +74,7 @@ close_dir(int fd)
 static int
 attach(const char *mountpoint)
 {
-	int tree;
+	int tree, fd;
 
 	tree = (int)syscall(SYS_open_tree, AT_FDCWD, mountpoint,
 	    OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
@@ -87,7 +87,13 @@ attach(const char *mountpoint)
 	/* Only our own mount has this. */
 	scratch = openat(root, ZK_CONTROL_NAME "/" ZK_CONTROL_SCRATCH,
 	    O_PATH | O_DIRECTORY | O_CLOEXEC);
-	return scratch < 0 ? -errno : 0;
+	if (scratch < 0)
+		return -errno;
+	/* What every task needs, and a capability or a filter may forbid. */
+	fd = open_ino(ZK_INO_ROOT, O_PATH | O_DIRECTORY);
+	if (fd >= 0)
+		(void)close(fd);
+	return fd < 0 ? fd : 0;
 }
 
 static int
