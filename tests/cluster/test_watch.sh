@@ -201,6 +201,7 @@ fi
 echo one >"$M1/w/log"
 must wait_until 10 seen_on "$M2" w/log
 spawn tail -n +1 -F "$M2/w/log" >"$WORK/tail" 2>/dev/null
+tail=$!
 has_line() {
 	grep -qx "$1" "$WORK/tail"
 }
@@ -210,6 +211,8 @@ check "what is appended" wait_until 20 has_line two
 mv "$M1/w/log" "$M1/w/log.1"
 echo three >"$M1/w/log"
 check "and the file that takes its place" wait_until 20 has_line three
+kill "$tail" # it has the file open
+"$WAITFOR" gone 20 "$tail"
 
 # --- files of .zkfs: on a host that does not lead, when the leader is killed
 lead=$(leader_of 1)

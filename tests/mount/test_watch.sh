@@ -82,12 +82,13 @@ esac
 same "a file emptied at its close is told once it is empty" told "$got"
 
 # --- nothing for what nobody can watch
-echo "mkdir /unseen" >"$M/.zkfs/txn"
+# The root is always known, and so may be what was told of in it.
+printf 'mkdir /unseen\nmkdir /unseen/deep\n' >"$M/.zkfs/txn"
 list >/dev/null
 before=$(metric tasks_total)
 for i in 1 2 3 4 5; do
-	printf 'create /unseen/f%s x\nset /unseen/f%s y\n' "$i" "$i" \
-	    >"$M/.zkfs/txn"
+	printf 'create /unseen/deep/f%s x\nset /unseen/deep/f%s y\n' \
+	    "$i" "$i" >"$M/.zkfs/txn"
 done
 same "no system calls for what the kernel does not know" "$before" \
     "$(metric tasks_total)"
