@@ -14,6 +14,7 @@
 #define BLOCK        4096u
 #define SLOTS        2u
 #define RING_AT      ((uint64_t)SLOTS * BLOCK)
+#define FILL_BYTES   ((size_t)64 << 10)
 #define SLOT_MAGIC   0x504b435au /* "ZCKP" */
 #define RECORD_MAGIC 0x4352435au /* "ZCRC" */
 #define SLOT_BYTES   (4u + 4 + 8 + 8 + 8 + 8 + ZK_META_BYTES)
@@ -419,6 +420,36 @@ open_file(int dir_fd, const char *name, int flags,
 	return 0;
 }
 
+/*
+ * Zeros, so that a record overwrites what has been written: otherwise its
+ * flush takes twice as long, for the file system has to note it, too.  In
+ * small pieces, since the page cache makes folios as large as the writes, and
+ * those are slow to flush in part (measured on Linux 6.18, ext4).
+ */
+static int
+fill(int dir_fd, const char *name, uint64_t end)
+{
+	uint8_t *zeros = calloc(1, FILL_BYTES);
+	const int fd = openat(dir_fd, name, O_WRONLY | O_CLOEXEC);
+	int rc = zeros == NULL ? -ENOMEM : 0;
+
+	if (fd < 0)
+		rc = -errno;
+	for (uint64_t at = 0; rc == 0 && at < end; at += FILL_BYTES) {
+		const size_t len =
+		    end - at < FILL_BYTES ? (size_t)(end - at) : FILL_BYTES;
+
+		if (pwrite(fd, zeros, len, (off_t)at) != (ssize_t)len)
+			rc = errno == ENOSPC ? -ENOSPC : -EIO;
+	}
+	if (rc == 0 && fsync(fd) != 0)
+		rc = -errno;
+	if (fd >= 0)
+		(void)close(fd);
+	free(zeros);
+	return rc;
+}
+
 int
 zk_journal_make(int dir_fd, const char *name, size_t bytes,
     struct zk_journal **ret_journal)
@@ -438,7 +469,9 @@ zk_journal_make(int dir_fd, const char *name, size_t bytes,
 	if (fallocate(j->fd, 0, 0, (off_t)(RING_AT + bytes)) != 0 &&
 	    errno != EOPNOTSUPP)
 		rc = -errno;
-	if (rc == 0 && (fsync(j->fd) != 0 || fsync(dir_fd) != 0))
+	if (rc == 0)
+		rc = fill(dir_fd, name, RING_AT + bytes);
+	if (rc == 0 && fsync(dir_fd) != 0)
 		rc = -errno;
 	if (rc < 0) {
 		zk_journal_close(j);
