@@ -235,7 +235,7 @@ tick(struct zk_broker *b)
 			continue;
 		/* The others may have been told of it only now. */
 		if (zk_part_is_unborn(part))
-			elapsed = 2 * b->options.election_ms;
+			elapsed = 2ull * b->options.election_ms;
 		(void)zk_group_tick(g, (uint32_t)elapsed);
 		zk_group_doze(g);
 	}
@@ -345,6 +345,25 @@ after_flush(struct zk_broker *b)
 
 /* What others, and other threads, are to know. */
 static void
+tell_part(struct zk_part *part)
+{
+	struct zk_broker *b = part->broker;
+
+	zk_append_seen(part);
+	if (part->info_changed) {
+		part->info_changed = false;
+		if (zk_part_publish(part)) {
+			b->options.sink.changed(b->options.sink.arg,
+			    &part->info);
+			zk_ask_watchers(part);
+		}
+	}
+	if (part->asks.first != NULL || part->watch_count > 0)
+		zk_ask_pump(part);
+	b->more = b->more || zk_append_can_send(part);
+}
+
+static void
 tell(struct zk_broker *b)
 {
 	struct zk_part *part;
@@ -352,18 +371,7 @@ tell(struct zk_broker *b)
 	while ((part = b->touched) != NULL) {
 		b->touched = part->next_touched;
 		part->touched = false;
-		zk_append_seen(part);
-		if (part->info_changed) {
-			part->info_changed = false;
-			if (zk_part_publish(part)) {
-				b->options.sink.changed(b->options.sink.arg,
-				    &part->info);
-				zk_ask_watchers(part);
-			}
-		}
-		if (part->asks.first != NULL || part->watch_count > 0)
-			zk_ask_pump(part);
-		b->more = b->more || zk_append_can_send(part);
+		tell_part(part);
 	}
 }
 

@@ -100,8 +100,8 @@ void zk_broker_begin(struct zk_broker *broker,
  * (ZK_BROKER_TURN_BYTES_MAX) in one turn, and nothing while
  * zk_broker_is_full().
  */
-#define ZK_BROKER_TURN_BYTES_MAX (4u * ZK_MIB)
-#define ZK_BROKER_WAIT_BYTES_MAX (32u * ZK_MIB)
+#define ZK_BROKER_TURN_BYTES_MAX 4194304ul
+#define ZK_BROKER_WAIT_BYTES_MAX 33554432ul
 #define ZK_BROKER_WAIT_COUNT_MAX 65536u
 void zk_broker_submit(struct zk_broker *broker, struct zk_request_list *list);
 

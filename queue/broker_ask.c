@@ -18,7 +18,7 @@
 #define WATCH_FOR_MS   2500u
 
 /* To others in one turn; more is asked for again. */
-#define SERVED_BYTES_MAX (8u * ZK_MIB)
+#define SERVED_BYTES_MAX 8388608ul
 
 #define INFO_BYTES_MAX (8u * 4 + 12 + 1 + 8 * ZK_REPLICAS_MAX)
 

@@ -265,8 +265,7 @@ settle(struct zk_part *part)
 	bool founder = false;
 	int rc;
 
-	if (part->group != NULL || part->trash != ZK_PART_LIVE ||
-	    !zk_spec_has(spec, b->options.self))
+	if (part->group != NULL || part->trash != ZK_PART_LIVE)
 		return 0;
 	rc = zk_broker_reader(b, &tx);
 	if (rc < 0)
@@ -282,6 +281,12 @@ settle(struct zk_part *part)
 	/* One that was here before comes back as a new one; see raft.h. */
 	if (!founder || rc == 0)
 		conf = (struct zk_conf){.count = 0};
+	/*
+	 * A founder begins the partition even if it is to be elsewhere by
+	 * now: it may be the only one who can.
+	 */
+	if (conf.count == 0 && !zk_spec_has(spec, b->options.self))
+		return 0;
 	b->counts.moved_in += conf.count == 0;
 	rc = zk_group_found(part, &conf);
 	if (rc == 0 && zk_part_is_unborn(part))
@@ -324,6 +329,11 @@ discard(struct zk_part *part, enum zk_pstatus status)
 
 	ZK_ASSERT(part->group != NULL);
 
+	rc = zk_broker_tx(b);
+	/* Who was here does not begin the partition again. */
+	if (rc == 0)
+		rc = zk_phard_put(b->tx, part->id, part->group->raft.term,
+		    part->group->raft.vote);
 	state = part->group->state;
 	state.status = status;
 	state.base_index = state.commit_index = part->group->raft.last_index;
@@ -332,7 +342,6 @@ discard(struct zk_part *part, enum zk_pstatus status)
 	part->trash_last = state.base_index;
 	b->trash = true;
 	zk_group_close(part->group);
-	rc = zk_broker_tx(b);
 	if (rc == 0)
 		rc = zk_pstate_put(b->tx, part->id, &state);
 	b->wrote = true;
@@ -472,7 +481,7 @@ static int
 load_one(struct zk_broker *b, struct zk_tx *tx, uint64_t id)
 {
 	struct zk_pstate state;
-	struct zk_part *part;
+	struct zk_part *part = NULL;
 	int rc;
 
 	rc = zk_pstate_get(tx, id, &state);
@@ -480,6 +489,7 @@ load_one(struct zk_broker *b, struct zk_tx *tx, uint64_t id)
 		rc = zk_part_add(b, id, &part);
 	if (rc < 0)
 		return rc;
+	ZK_ASSERT(part != NULL);
 	if (state.status == ZK_PART_LIVE) {
 		b->trash = b->trash || state.disk_first <= state.base_index;
 		return zk_group_open(part, &state);

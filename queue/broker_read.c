@@ -61,7 +61,7 @@ int
 zk_bounds_read(struct zk_tx *tx, const struct zk_bounds *bounds,
     uint64_t offset, void *buf, size_t cap, size_t *ret_len)
 {
-	struct zk_pentry entry;
+	struct zk_pentry entry = {.index = 0};
 	uint8_t *to = buf;
 	size_t len = 0;
 	int rc;

@@ -163,7 +163,8 @@ zk_group_on_snapshot(struct zk_broker *b, uint64_t from, uint64_t id,
 	zk_writers_fini(&writers);
 	if (rc < 0)
 		return rc;
-	if (part == NULL || part->group == NULL || !b->last_room ||
+	/* Also without room: it is what frees some. */
+	if (part == NULL || part->group == NULL ||
 	    part->group->raft.leader != from ||
 	    part->group->raft.term != offer.term)
 		return 0;

@@ -75,7 +75,7 @@ recover_terms(struct zk_group *g, struct zk_tx *tx, uint64_t last,
 {
 	struct zk_pspan span = {.first = g->state.base_index + 1, .last = last};
 	struct zk_pentry entry;
-	uint64_t next;
+	uint64_t next = 0;
 	int rc = 0;
 
 	while (rc == 0 && span.first <= last) {

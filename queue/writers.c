@@ -272,7 +272,7 @@ dec_answers(struct zk_dec *dec, struct zk_writer *writer, uint32_t count)
 static int
 dec_writer(struct zk_dec *dec, struct zk_writers *w, uint64_t session)
 {
-	struct zk_writer heard = {.session = session}, *writer;
+	struct zk_writer heard = {.session = session}, *writer = NULL;
 	uint32_t count;
 	int rc;
 
@@ -286,7 +286,7 @@ dec_writer(struct zk_dec *dec, struct zk_writers *w, uint64_t session)
 	rc = dec_answers(dec, &heard, count);
 	if (rc == 0)
 		rc = find_or_add(w, session, &writer);
-	if (rc < 0 || heard.last <= writer->last) {
+	if (rc < 0 || writer == NULL || heard.last <= writer->last) {
 		free(heard.answers);
 		return rc;
 	}

@@ -81,7 +81,7 @@ int zk_writers_delete(struct zk_tx *tx, uint64_t id);
  * only later entries have: it cannot lead before it has those, too.
  * -EPROTO, -ENOMEM.
  */
-#define ZK_WRITERS_WIRE_MAX (2u * ZK_MIB)
+#define ZK_WRITERS_WIRE_MAX 2097152ul
 size_t zk_writers_wire_size(const struct zk_writers *w);
 /* Of more than ZK_WRITERS_WIRE_MAX the newest. */
 void zk_writers_encode(const struct zk_writers *w, struct zk_enc *enc);

@@ -123,10 +123,12 @@ bool
 zk_env_has_last_room(struct zk_env *env)
 {
 	const uint64_t map = map_bytes(env);
+	uint64_t end = env->file_bytes;
 
-	return spare_bytes(env,
-	           env->file_bytes < map ? env->file_bytes : map) >=
-	    ROOM_RESERVE / 2;
+	/* It is the map that is nearly full; see room_on_disk(). */
+	if (used_bytes(env) + ROOM_STEP > map)
+		end = map;
+	return spare_bytes(env, end) >= ROOM_RESERVE / 2;
 }
 
 void

@@ -269,6 +269,7 @@ check_records(struct sim *sim, unsigned part)
 	while (at < content->end && !sim->failed) {
 		const uint8_t *end;
 		uint64_t number, piece;
+		char *after;
 
 		if (!content->known[at] ||
 		    (at > 0 && content->bytes[at - 1] != '\n')) {
@@ -276,10 +277,11 @@ check_records(struct sim *sim, unsigned part)
 			continue;
 		}
 		end = memchr(content->bytes + at, '\n', content->end - at);
-		if (end == NULL ||
-		    sscanf((const char *)content->bytes + at,
-		        "%" SCNu64 ".%" SCNu64 " ", &number, &piece) != 2 ||
-		    number == 0 || number > sim->next_number) {
+		number =
+		    strtoull((const char *)content->bytes + at, &after, 10);
+		piece = *after == '.' ? strtoull(after + 1, &after, 10) : 0;
+		if (end == NULL || piece == 0 || *after != ' ' || number == 0 ||
+		    number > sim->next_number) {
 			sim_fail(sim, "partition %u: torn at %" PRIu64, part,
 			    at);
 			break;

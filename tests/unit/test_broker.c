@@ -58,7 +58,7 @@ Test(broker, several_batches_of_a_turn_keep_their_order, .init = one_host,
 	rig_turn(0);
 	for (unsigned i = 0; i < 50; i++) {
 		cr_assert(done[i].done);
-		cr_assert_eq(done[i].offset, 4 * i);
+		cr_assert_eq(done[i].offset, 4ull * i);
 	}
 	cr_assert_eq(zk_broker_counts(rig.hosts[0].broker)->flushes, 2,
 	    "one for the group, one for all of them");
@@ -112,7 +112,7 @@ Test(broker, reads_of_any_piece_agree, .init = one_host, .fini = rig_fini)
 		for (size_t at = 0; at + 1 < sizes[i]; at++)
 			all[end + at] = at % 77 == 76
 			    ? '\n'
-			    : (char)('a' + (end + at) % 26);
+			    : "abcdefghijklmnopqrstuvwxyz"[(end + at) % 26];
 		all[end + sizes[i] - 1] = '\n';
 		rig_submit(0, &what, all + end, sizes[i], &done);
 		rig_turn(0);

@@ -62,7 +62,7 @@ Test(broker_hosts, every_replica_has_what_was_answered, .init = three,
 {
 	for (unsigned id = 0; id < 3; id++) {
 		(void)rig_append_ok(id, "a record\n");
-		cr_assert_eq(strlen(rig_content(id)), 9 * (id + 1),
+		cr_assert_eq(strlen(rig_content(id)), 9ull * (id + 1),
 		    "the writer's host has it already");
 	}
 	rig_run(200);
@@ -402,8 +402,8 @@ Test(broker_hosts, one_far_behind_begins_where_the_log_begins, .init = three,
 	rig_set_on(2, &spec);
 	rig_run(5000);
 	cr_assert_eq(zk_broker_info(rig.hosts[2].broker, RIG_PART, &info), 0);
-	cr_assert_eq(info.end, 64 * 50000);
-	cr_assert_gt(info.start, 50 * 50000);
+	cr_assert_eq(info.end, 64ull * 50000);
+	cr_assert_gt(info.start, 50ull * 50000);
 	cr_assert_gt(zk_broker_counts(rig.hosts[2].broker)->snapshots, 0);
 	fill(2, 2);
 }

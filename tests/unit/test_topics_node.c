@@ -167,7 +167,7 @@ Test(topics_node, many_threads_append_and_read, .init = begin, .fini = end)
 	for (unsigned i = 0; i < WRITERS; i++)
 		(void)pthread_join(threads[i], NULL);
 	zk_topics_node_status(node, &status);
-	cr_assert_eq(status.counts.appends, WRITERS * BATCHES);
+	cr_assert_eq(status.counts.appends, (uint64_t)WRITERS * BATCHES);
 	cr_assert_eq(zk_broker_info(zk_topics_node_broker(node), PART, &info),
 	    0);
 	zk_topics_node_stop(node);
