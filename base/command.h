@@ -41,7 +41,7 @@ enum zk_op {
 	ZK_OP_TXN,          /* data: lines; see store/txn.h */
 	ZK_OP_MEMBER,       /* mode: enum zk_member_verb; see store/roster.h */
 	ZK_OP_JOIN,         /* ino: a group's next, which handle has open */
-	ZK_OP_ACK,          /* ino: a group; data: see store/group.h; handle */
+	ZK_OP_ACK,          /* ino: a group; data: see base/ack.h; handle */
 	ZK_OP_MAX
 };
 

@@ -24,6 +24,7 @@
 #include "daemon/options.h"
 #include "daemon/port.h"
 #include "daemon/report.h"
+#include "daemon/topics.h"
 #include "daemon/upgrade.h"
 #include "fs/fs.h"
 #include "store/datadir.h"
@@ -47,6 +48,7 @@ static struct daemon {
 	struct zk_port port;
 	struct zk_fs_port fs_port;
 	struct zk_replay_helper helper;
+	struct zk_topics *_Atomic topics;
 	struct zk_guard guard;
 	struct zk_fs *_Atomic fs;          /* NULL: not mounted */
 	atomic_bool removed;               /* a member no more */
@@ -91,6 +93,8 @@ on_changed(void *arg, const struct zk_change *change)
 	struct zk_fs *fs = the.fs;
 	int rc = 0;
 
+	if (the.topics != NULL)
+		zk_topics_changed(the.topics, change);
 	if (fs == NULL) {
 		(void)pthread_mutex_lock(&the.early_lock);
 		fs = the.fs;
@@ -120,10 +124,25 @@ on_replaced(void *arg)
 	struct zk_fs *fs = the.fs;
 
 	(void)arg;
-	if (fs == NULL)
+	if (the.topics != NULL)
+		zk_topics_changed(the.topics, NULL);
+	if (fs == NULL) {
 		atomic_store(&the.early_replaced, true);
-	else
+	} else {
+		zk_fs_session_changed(fs);
 		zk_fs_replaced(fs);
+	}
+}
+
+/* A partition has got records, or lost some. */
+static void
+on_partition(void *arg, uint64_t partition)
+{
+	struct zk_fs *fs = the.fs;
+
+	(void)arg;
+	if (fs != NULL)
+		zk_fs_appended(fs, partition);
 }
 
 static void
@@ -165,6 +184,8 @@ on_state(void *arg)
 
 	(void)arg;
 	zk_join_wake(&the.join);
+	if (fs != NULL)
+		zk_fs_session_changed(fs);
 	/* What is cached is read without asking us. */
 	if (fs != NULL && the.options.lost_eio && zk_node_is_lost(the.node))
 		zk_fs_forget(fs);
@@ -365,6 +386,35 @@ open_node(struct zk_fault *ret_fault)
 	return zk_join_wait_session(&the.join, the.node, ret_fault);
 }
 
+static int
+open_topics(struct zk_fault *ret_fault)
+{
+	struct zk_cluster *cluster = the.join.cluster;
+	const struct zk_topics_options options = {
+	    .dir = the.options.data,
+	    .store = the.store,
+	    .op_timeout_ms = the.options.op_timeout_ms,
+	    .network = cluster == NULL ? NULL
+	                               : zk_cluster_topics_network(cluster),
+	    .changed = on_partition,
+	    .fatal = on_fatal,
+	};
+	struct zk_topics *topics;
+	char *why = NULL;
+	int rc;
+
+	rc = zk_topics_open(&options, &why, &topics);
+	if (rc < 0)
+		(void)zk_fault_set(ret_fault, rc, ZK_EXIT_MOUNT, "data=%s",
+		    why != NULL ? why : zk_err_text(rc));
+	else
+		the.topics = topics;
+	free(why);
+	if (rc == 0 && cluster != NULL)
+		zk_cluster_attach_topics(cluster, zk_topics_node_of(topics));
+	return rc;
+}
+
 static void
 on_warn(const char *text)
 {
@@ -409,6 +459,7 @@ open_fs(struct zk_fault *ret_fault)
 	    .node = the.node,
 	    .store = the.store,
 	    .report = &the.report,
+	    .topics = the.topics,
 	    .max_file = the.options.max_file_bytes,
 	    .lost_eio = the.options.lost_eio,
 	};
@@ -464,6 +515,8 @@ start(struct zk_fault *ret_fault)
 	if (rc == 0)
 		rc = open_node(ret_fault);
 	if (rc == 0)
+		rc = open_topics(ret_fault);
+	if (rc == 0)
 		rc = open_fs(ret_fault);
 	/* What came when there was no mount yet. */
 	if (rc == 0)
@@ -481,10 +534,13 @@ stop(void)
 		zk_node_stop(the.node);
 	if (the.join.cluster != NULL)
 		zk_cluster_stop(the.join.cluster);
+	zk_topics_stop(the.topics);
 	zk_fs_close(the.fs);
 	the.fs = NULL;
 	zk_guard_end(&the.guard);
 	zk_node_close(the.node);
+	zk_topics_close(the.topics);
+	the.topics = NULL;
 	zk_join_close(&the.join);
 	if (the.pid_path[0] != '\0')
 		(void)unlink(the.pid_path);

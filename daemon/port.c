@@ -312,7 +312,7 @@ port_session(void *impl)
 struct zk_fs_port
 zk_port_make(struct zk_port *port)
 {
-	return (struct zk_fs_port){
+	struct zk_fs_port made = {
 	    .impl = port,
 	    .submit = port_submit,
 	    .getattr = port_getattr,
@@ -334,4 +334,7 @@ zk_port_make(struct zk_port *port)
 	    .member_reason = port_member_reason,
 	    .session = port_session,
 	};
+
+	zk_port_topics(&made);
+	return made;
 }

@@ -3,6 +3,7 @@
 
 #include "daemon/node.h"
 #include "daemon/report.h"
+#include "daemon/topics.h"
 #include "fs/port.h"
 #include "store/store.h"
 
@@ -14,6 +15,7 @@ struct zk_port {
 	struct zk_node *node;
 	struct zk_store *store;
 	struct zk_report *report;
+	struct zk_topics *topics;
 	uint64_t max_file; /* bytes */
 	bool lost_eio;     /* reads fail while the session is lost */
 };

@@ -143,6 +143,7 @@ zk_call_unref(struct zk_call *call)
 	if (!last)
 		return;
 	zk_handle_drop(fs, call->made);
+	free(call->extra);
 	free(call->data);
 	free(call);
 	zk_fs_unref(fs);
@@ -170,8 +171,8 @@ zk_call_unstep_locked(struct zk_calls *calls, struct zk_call *call)
 {
 	ZK_ASSERT(call->in_step != NULL);
 	TAILQ_REMOVE(call->in_step, call, step);
-	if (call->in_step == &calls->parked && call->data != NULL) {
-		calls->parked_bytes -= call->cmd.data_len;
+	if (call->in_step == &calls->parked[call->lane]) {
+		calls->parked_bytes -= zk_call_bytes(call);
 		(void)pthread_cond_broadcast(&calls->room);
 	}
 	call->in_step = NULL;
@@ -207,10 +208,26 @@ zk_call_done(void *arg, const struct zk_outcome *out)
 		call->late(call, out);
 
 	(void)pthread_mutex_lock(&calls->lock);
-	if (!TAILQ_EMPTY(&calls->parked))
+	if (!TAILQ_EMPTY(&calls->parked[call->lane]))
 		zk_calls_kick_locked(calls);
 	(void)pthread_mutex_unlock(&calls->lock);
 	zk_call_unref(call);
+}
+
+void
+zk_call_told(void *arg, const struct zk_told *told)
+{
+	struct zk_call *call = arg;
+	struct zk_outcome out = {.rc = told->rc, .offset = told->offset};
+
+	call->told = told;
+	zk_call_done(call, &out);
+}
+
+size_t
+zk_call_bytes(const struct zk_call *call)
+{
+	return (call->data != NULL ? call->cmd.data_len : 0) + call->extra_len;
 }
 
 /* Until there is room in the node's queue: 0 or -ENOMEM. */
@@ -227,10 +244,9 @@ park(struct zk_call *call)
 		call->cmd.data = call->data;
 	}
 	(void)pthread_mutex_lock(&calls->lock);
-	TAILQ_INSERT_TAIL(&calls->parked, call, step);
-	call->in_step = &calls->parked;
-	if (call->data != NULL)
-		calls->parked_bytes += call->cmd.data_len;
+	TAILQ_INSERT_TAIL(&calls->parked[call->lane], call, step);
+	call->in_step = &calls->parked[call->lane];
+	calls->parked_bytes += zk_call_bytes(call);
 	if (call->interrupted)
 		poke_locked(calls, call);
 	zk_calls_kick_locked(calls);
@@ -251,6 +267,17 @@ zk_call_submitted(struct zk_call *call, uint64_t number)
 	(void)pthread_mutex_unlock(&calls->lock);
 }
 
+int
+zk_call_send(struct zk_call *call, uint64_t *ret_number)
+{
+	const struct zk_fs_port *port = &call->fs->port;
+
+	if (call->send != NULL)
+		return call->send(call);
+	return port->submit(port->impl, &call->cmd, zk_call_done, call,
+	    ret_number);
+}
+
 void
 zk_call_submit(struct zk_call *call)
 {
@@ -262,12 +289,12 @@ zk_call_submit(struct zk_call *call)
 
 	begin(call);
 	(void)pthread_mutex_lock(&calls->lock);
-	queue = !TAILQ_EMPTY(&calls->parked) || calls->submitting;
+	queue = !TAILQ_EMPTY(&calls->parked[call->lane]) ||
+	    calls->submitting[call->lane];
 	(void)pthread_mutex_unlock(&calls->lock);
 	/* Nobody overtakes those who wait already. */
 	if (!queue)
-		rc = fs->port.submit(fs->port.impl, &call->cmd, zk_call_done,
-		    call, &number);
+		rc = zk_call_send(call, &number);
 	if (rc == 0)
 		zk_call_submitted(call, number);
 	else if (rc == -EAGAIN)
@@ -331,6 +358,81 @@ zk_call_defer(struct zk_call *call)
 	call->refs++;
 	TAILQ_INSERT_TAIL(&calls->ready, call, step);
 	call->in_step = &calls->ready;
+	zk_calls_kick_locked(calls);
+	(void)pthread_mutex_unlock(&calls->lock);
+}
+
+void
+zk_call_hold(struct zk_call *call, struct zk_call_list *list)
+{
+	struct zk_calls *calls = &call->fs->calls;
+
+	begin(call);
+	(void)pthread_mutex_lock(&calls->lock);
+	TAILQ_INSERT_TAIL(list, call, step);
+	call->in_step = list;
+	if (call->interrupted)
+		poke_locked(calls, call);
+	(void)pthread_mutex_unlock(&calls->lock);
+	zk_call_unref(call);
+}
+
+struct zk_call *
+zk_call_take(struct zk_fs *fs, struct zk_call_list *list)
+{
+	struct zk_calls *calls = &fs->calls;
+	struct zk_call *call;
+
+	(void)pthread_mutex_lock(&calls->lock);
+	call = TAILQ_FIRST(list);
+	if (call != NULL) {
+		zk_call_unstep_locked(calls, call);
+		call->refs++;
+	}
+	(void)pthread_mutex_unlock(&calls->lock);
+	return call;
+}
+
+void
+zk_call_hold_again(struct zk_call *call, struct zk_call_list *list)
+{
+	struct zk_calls *calls = &call->fs->calls;
+	bool answered;
+
+	(void)pthread_mutex_lock(&calls->lock);
+	answered = call->answered;
+	if (!answered) {
+		TAILQ_INSERT_HEAD(list, call, step);
+		call->in_step = list;
+		if (call->interrupted)
+			poke_locked(calls, call);
+	}
+	(void)pthread_mutex_unlock(&calls->lock);
+	/* Answered without us: then its outcome is that. */
+	if (answered)
+		zk_call_unref(call);
+	zk_call_unref(call);
+}
+
+bool
+zk_call_finish(struct zk_call *call)
+{
+	return zk_call_claim(call);
+}
+
+void
+zk_call_end(struct zk_call *call)
+{
+	zk_call_unref(call); /* the outcome's */
+	zk_call_unref(call); /* of zk_call_take() */
+}
+
+void
+zk_calls_wake(struct zk_fs *fs)
+{
+	struct zk_calls *calls = &fs->calls;
+
+	(void)pthread_mutex_lock(&calls->lock);
 	zk_calls_kick_locked(calls);
 	(void)pthread_mutex_unlock(&calls->lock);
 }

@@ -10,9 +10,11 @@
 #include "base/command.h"
 #include "fs/fuse.h"
 #include "fs/handover.h"
+#include "fs/port.h"
 
 struct zk_fs;
 struct zk_handle;
+struct zk_next;
 struct zk_call;
 
 /*
@@ -43,13 +45,26 @@ typedef void (*zk_resume_fn)(struct zk_call *call);
 
 TAILQ_HEAD(zk_call_list, zk_call);
 
+/* What waits for room in one does not hold up the other. */
+enum zk_lane { ZK_LANE_TREE, ZK_LANE_TOPICS, ZK_LANES };
+
 struct zk_call {
 	struct zk_fs *fs;
 	fuse_req_t req; /* NULL: nobody waits for a reply */
 	zk_answer_fn answer;
 	zk_late_fn late; /* may be NULL */
 	zk_resume_fn resume;
-	struct zk_command cmd; /* names and groups are in tail */
+	/* Another reply than the outcome is given now.  May be NULL. */
+	void (*instead)(struct zk_call *call, int rc);
+	/*
+	 * How it is submitted; NULL: cmd to the port.  -EAGAIN: no room, it
+	 * is parked and tried again.  When it returns 0, zk_call_done() or
+	 * zk_call_told() follows.
+	 */
+	int (*send)(struct zk_call *call);
+	enum zk_lane lane;
+	const struct zk_told *told; /* in answer and late, if it came so */
+	struct zk_command cmd;      /* names and groups are in tail */
 	uint64_t number;
 	uint64_t limit_ms; /* 0: may wait for ever */
 
@@ -67,6 +82,10 @@ struct zk_call {
 	/* For the operation's own use. */
 	struct zk_handle *handle; /* borrowed */
 	struct zk_handle *made;   /* owned, dropped with the call */
+	void *extra;              /* owned, freed with the call */
+	size_t extra_len;         /* bytes, as far as they count */
+	bool settles;             /* counted in nexts.unsettled */
+	struct zk_next *next;     /* referred to until the outcome */
 	struct fuse_file_info fi;
 	size_t size;
 
@@ -86,12 +105,12 @@ struct zk_calls {
 	bool started, stopping;
 	bool kicked;               /* look again before sleeping */
 	bool dozing;               /* sleeps without a deadline to wake it */
-	bool submitting;           /* the first of the parked is being tried */
+	bool submitting[ZK_LANES]; /* the first of the parked is being tried */
 	struct zk_call_list timed; /* unanswered, in order of deadline */
-	struct zk_call_list untimed; /* unanswered, without deadline */
-	struct zk_call_list parked;  /* to be submitted, in order */
-	struct zk_call_list waiting; /* for cmd.ino's closed files */
-	struct zk_call_list ready;   /* to be resumed */
+	struct zk_call_list untimed;          /* unanswered, without deadline */
+	struct zk_call_list parked[ZK_LANES]; /* to be submitted, in order */
+	struct zk_call_list waiting;          /* for cmd.ino's closed files */
+	struct zk_call_list ready;            /* to be resumed */
 	struct zk_call_list interrupted;
 	size_t parked_bytes;
 	size_t pending; /* calls not yet over */
@@ -133,6 +152,23 @@ void zk_call_resume(struct zk_call *call);
 
 /* All of these take over the call. */
 void zk_call_submit(struct zk_call *call);
+/*
+ * Until zk_call_wake() or an interrupt, in a list of the caller's.  cmd.flags
+ * of such a call have ZK_F_WAIT.  It was made for this, or held and woken
+ * before.
+ */
+void zk_call_hold(struct zk_call *call, struct zk_call_list *list);
+/* The first of the list, taken out and held; NULL: there is none. */
+struct zk_call *zk_call_take(struct zk_fs *fs, struct zk_call_list *list);
+/*
+ * After zk_call_take(): hold it again, before all others; or finish it: true:
+ * reply, and only then zk_call_end() it, which is called in any case.
+ */
+void zk_call_hold_again(struct zk_call *call, struct zk_call_list *list);
+bool zk_call_finish(struct zk_call *call);
+void zk_call_end(struct zk_call *call);
+/* Have the thread of the calls look at everything. */
+void zk_calls_wake(struct zk_fs *fs);
 /* Until no closed file of cmd.ino has a command under way; then resume. */
 void zk_call_wait(struct zk_call *call);
 /*
@@ -143,6 +179,10 @@ void zk_call_defer(struct zk_call *call);
 
 /* A closed file's command was applied: look at the waiting calls. */
 void zk_calls_kick(struct zk_fs *fs);
+
+/* What a send function has submitted was answered. */
+void zk_call_done(void *arg, const struct zk_outcome *out);
+void zk_call_told(void *arg, const struct zk_told *told);
 
 /* ino has no name and nobody here holds it. */
 void zk_calls_reap(struct zk_fs *fs, uint64_t ino);

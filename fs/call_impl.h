@@ -21,7 +21,9 @@ bool zk_call_claim_locked(struct zk_calls *calls, struct zk_call *call);
 void zk_call_unstep_locked(struct zk_calls *calls, struct zk_call *call);
 
 /* The outcome is there, from the port or from here. */
-void zk_call_done(void *arg, const struct zk_outcome *out);
+int zk_call_send(struct zk_call *call, uint64_t *ret_number);
+/* Of memory that it holds while it is parked. */
+size_t zk_call_bytes(const struct zk_call *call);
 void zk_call_submitted(struct zk_call *call, uint64_t number);
 void zk_call_unref(struct zk_call *call);
 

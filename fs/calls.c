@@ -8,6 +8,7 @@
 #include "fs/call.h"
 #include "fs/call_impl.h"
 #include "fs/impl.h"
+#include "fs/next.h"
 #include "fs/proc.h"
 #include "fs/reply.h"
 
@@ -25,6 +26,8 @@ reply_instead(struct zk_call *call, int rc)
 {
 	if (call->req == NULL)
 		return;
+	if (call->instead != NULL)
+		call->instead(call, rc);
 	fuse_req_interrupt_func(call->req, NULL, NULL);
 	zk_reply_rc(call->req, rc);
 }
@@ -83,6 +86,7 @@ serve_interrupted(struct zk_fs *fs)
 		call->in_poke = false;
 		not_yet = call->in_step != NULL;
 		waits = !not_yet && call->submitted && !call->cancelled &&
+		    call->cmd.op == ZK_OP_LOCK &&
 		    (call->cmd.flags & ZK_F_WAIT) != 0;
 		number = call->number;
 		if (waits)
@@ -164,13 +168,13 @@ serve_waiting(struct zk_fs *fs)
 
 /* The first of the parked, to be tried; it is held. */
 static struct zk_call *
-unpark(struct zk_calls *calls)
+unpark(struct zk_calls *calls, enum zk_lane lane)
 {
 	struct zk_call *call;
 
 	(void)pthread_mutex_lock(&calls->lock);
-	call = TAILQ_FIRST(&calls->parked);
-	calls->submitting = call != NULL;
+	call = TAILQ_FIRST(&calls->parked[lane]);
+	calls->submitting[lane] = call != NULL;
 	if (call != NULL) {
 		zk_call_unstep_locked(calls, call);
 		call->refs++;
@@ -186,13 +190,12 @@ park_again(struct zk_calls *calls, struct zk_call *call, bool full)
 	bool again;
 
 	(void)pthread_mutex_lock(&calls->lock);
-	calls->submitting = false;
+	calls->submitting[call->lane] = false;
 	again = full && !call->answered;
 	if (again) {
-		TAILQ_INSERT_HEAD(&calls->parked, call, step);
-		call->in_step = &calls->parked;
-		if (call->data != NULL)
-			calls->parked_bytes += call->cmd.data_len;
+		TAILQ_INSERT_HEAD(&calls->parked[call->lane], call, step);
+		call->in_step = &calls->parked[call->lane];
+		calls->parked_bytes += zk_call_bytes(call);
 	}
 	(void)pthread_mutex_unlock(&calls->lock);
 	return again;
@@ -200,18 +203,17 @@ park_again(struct zk_calls *calls, struct zk_call *call, bool full)
 
 /* Submit the parked until the node has no more room: then true. */
 static bool
-serve_parked(struct zk_fs *fs)
+serve_parked(struct zk_fs *fs, enum zk_lane lane)
 {
 	struct zk_calls *calls = &fs->calls;
-	struct zk_call *call = unpark(calls);
+	struct zk_call *call = unpark(calls, lane);
 
 	while (call != NULL) {
 		struct zk_outcome out = {0};
 		uint64_t number = 0;
 		bool again;
 
-		out.rc = fs->port.submit(fs->port.impl, &call->cmd,
-		    zk_call_done, call, &number);
+		out.rc = zk_call_send(call, &number);
 		again = park_again(calls, call, out.rc == -EAGAIN);
 		if (out.rc == 0)
 			zk_call_submitted(call, number);
@@ -220,7 +222,7 @@ serve_parked(struct zk_fs *fs)
 		zk_call_unref(call);
 		if (again)
 			return true;
-		call = unpark(calls);
+		call = unpark(calls, lane);
 	}
 	return false;
 }
@@ -374,7 +376,9 @@ serve(void *arg)
 		while (serve_interrupted(fs) || serve_ready(fs) ||
 		    serve_waiting(fs) || serve_expired(fs))
 			;
-		retry = serve_parked(fs);
+		zk_nexts_serve(fs);
+		retry = serve_parked(fs, ZK_LANE_TREE);
+		retry = serve_parked(fs, ZK_LANE_TOPICS) || retry;
 		serve_reap(fs);
 		(void)pthread_mutex_lock(&calls->lock);
 		if (!calls->kicked && !calls->stopping) {
@@ -400,7 +404,8 @@ zk_calls_init(struct zk_calls *calls)
 
 	TAILQ_INIT(&calls->timed);
 	TAILQ_INIT(&calls->untimed);
-	TAILQ_INIT(&calls->parked);
+	for (unsigned i = 0; i < ZK_LANES; i++)
+		TAILQ_INIT(&calls->parked[i]);
 	TAILQ_INIT(&calls->waiting);
 	TAILQ_INIT(&calls->ready);
 	TAILQ_INIT(&calls->interrupted);

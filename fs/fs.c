@@ -92,6 +92,7 @@ zk_fs_unref(struct zk_fs *fs)
 	zk_handles_fini(fs);
 	zk_inodes_fini(&fs->inodes);
 	zk_calls_fini(&fs->calls);
+	zk_nexts_fini(&fs->nexts);
 	zk_expects_fini(&fs->expects);
 	zk_events_fini(&fs->events);
 	(void)pthread_mutex_destroy(&fs->control_lock);
@@ -128,6 +129,7 @@ make(const struct zk_fs_options *options, const struct zk_fs_port *port)
 	STAILQ_INIT(&fs->kept);
 	(void)sem_init(&fs->ended, 0, 0);
 	zk_calls_init(&fs->calls);
+	zk_nexts_init(&fs->nexts);
 	zk_notifier_init(&fs->notifier);
 	zk_replay_init(&fs->replay);
 	fs->replay.warn = options->warn;
@@ -351,6 +353,8 @@ zk_fs_changed(struct zk_fs *fs, const struct zk_change *change)
 	if (!change->known)
 		invalidate(fs, change);
 	zk_replay_change(fs, change);
+	if (change->special == ZK_NODE_MEMBERS)
+		zk_nexts_group(fs, change->whole);
 	if (change->orphan)
 		zk_fs_orphaned(fs,
 		    change->kind == ZK_CHANGE_RENAME ? change->ino2
@@ -376,4 +380,16 @@ uint64_t
 zk_fs_request_count(const struct zk_fs *fs)
 {
 	return atomic_load(&fs->requests);
+}
+
+void
+zk_fs_appended(struct zk_fs *fs, uint64_t partition)
+{
+	zk_nexts_appended(fs, partition);
+}
+
+void
+zk_fs_session_changed(struct zk_fs *fs)
+{
+	zk_nexts_session(fs);
 }

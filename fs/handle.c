@@ -8,6 +8,8 @@
 #include "fs/events.h"
 #include "fs/impl.h"
 #include "fs/proc.h"
+#include "fs/next.h"
+#include "fs/topic.h"
 
 /* --- numbers -------------------------------------------------------------- */
 
@@ -131,6 +133,8 @@ destroy(struct zk_fs *fs, struct zk_handle *handle)
 	free_slot(handle->fh);
 	(void)pthread_mutex_unlock(&table.lock);
 	zk_events_close(fs, handle);
+	zk_topic_file_free(handle);
+	zk_next_free(fs, handle);
 	free(handle->text);
 	free(handle);
 }
@@ -204,18 +208,12 @@ zk_handle_open(struct zk_fs *fs, struct zk_handle *handle, uint64_t ino)
 	return inode == NULL ? -ENOMEM : 0;
 }
 
-static void
-release_answer(struct zk_call *call, const struct zk_outcome *out)
+void
+zk_handle_released(struct zk_fs *fs, uint64_t ino)
 {
-	struct zk_fs *fs = call->fs;
-	uint64_t ino = call->cmd.ino;
 	struct zk_inode *inode;
 	bool reap = false;
 
-	if (out->rc == 0 && (call->cmd.flags & ZK_F_TRUNCATE) != 0) {
-		zk_notify_inode(fs, ino, true);
-		zk_replay_modify(fs, ino);
-	}
 	(void)pthread_mutex_lock(&fs->inodes.lock);
 	inode = zk_inodes_find(&fs->inodes, ino);
 	if (inode != NULL) {
@@ -227,6 +225,17 @@ release_answer(struct zk_call *call, const struct zk_outcome *out)
 	if (reap)
 		zk_calls_reap(fs, ino);
 	zk_calls_kick(fs);
+}
+
+static void
+release_answer(struct zk_call *call, const struct zk_outcome *out)
+{
+	if (out->rc == 0 && (call->cmd.flags & ZK_F_TRUNCATE) != 0) {
+		zk_notify_inode(call->fs, call->cmd.ino, true);
+		zk_replay_modify(call->fs, call->cmd.ino);
+	}
+	zk_nexts_settled(call);
+	zk_handle_released(call->fs, call->cmd.ino);
 }
 
 /* Under the lock: no more than what it was tied for. */
@@ -340,6 +349,7 @@ zk_handle_close(struct zk_fs *fs, struct zk_handle *handle)
 	uint64_t ino = handle->ino;
 	bool needed, reap, trunc;
 
+	zk_topic_close(fs, handle);
 	(void)pthread_mutex_lock(&fs->inodes.lock);
 	trunc = handle->trunc && !handle->refused;
 	needed = release != NULL && (handle->owner || handle->locked || trunc);
@@ -360,6 +370,9 @@ zk_handle_close(struct zk_fs *fs, struct zk_handle *handle)
 	reap = detach(fs, handle, needed);
 	LIST_REMOVE(handle, link);
 	(void)pthread_mutex_unlock(&fs->inodes.lock);
+	zk_next_close(fs, handle);
+	if (needed && handle->next != NULL)
+		zk_nexts_settle(release);
 	if (needed)
 		zk_call_submit(release);
 	else

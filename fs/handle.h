@@ -44,6 +44,13 @@ struct zk_handle {
 	bool expects; /* closing it truncates only version `expect` */
 	uint64_t expect;
 
+	/* What it is besides a file; see fs/topic.h. */
+	uint32_t kind;      /* enum zk_node_kind */
+	uint32_t partition; /* number */
+	uint64_t topic, group;
+	struct zk_topic_file *topic_file; /* owned; NULL until needed */
+	struct zk_next *next;             /* owned; of an open next */
+
 	/* Virtual files: what was read at open, or the last result. */
 	char *text;
 	size_t text_len;
@@ -66,6 +73,8 @@ int zk_handle_open(struct zk_fs *fs, struct zk_handle *handle, uint64_t ino);
  * Close for good: frees it, and submits what has to follow from that.
  */
 void zk_handle_close(struct zk_fs *fs, struct zk_handle *handle);
+/* A command that followed from closing a file of ino has been answered. */
+void zk_handle_released(struct zk_fs *fs, uint64_t ino);
 /* Frees those that the kernel has not closed.  The mount is gone. */
 void zk_handles_fini(struct zk_fs *fs);
 /* Frees it after it never came to be open; submits nothing. */

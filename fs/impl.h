@@ -17,6 +17,7 @@
 #include "fs/notify.h"
 #include "fs/port.h"
 #include "fs/replay.h"
+#include "fs/next.h"
 
 /* What the files of fs/ share. */
 
@@ -62,6 +63,8 @@ struct zk_fs {
 
 	_Atomic uint64_t handle_last;
 	_Atomic uint64_t changes; /* announced so far */
+	_Atomic uint32_t turn;    /* of partitions, for `any` */
+	struct zk_nexts nexts;
 	_Atomic uint64_t requests;
 
 	/* Requests are read one at a time, so that they have an order. */

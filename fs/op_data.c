@@ -11,6 +11,7 @@
 #include "fs/impl.h"
 #include "fs/ops.h"
 #include "fs/reply.h"
+#include "fs/topic.h"
 
 /* One request is one look at the tree, so it never shows two versions. */
 static void
@@ -54,10 +55,23 @@ zk_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
     struct fuse_file_info *fi)
 {
 	struct zk_fs *fs = zk_fs_of(req);
+	struct zk_handle *handle = zk_handle_of(fi);
 	struct zk_command barrier = {.op = ZK_OP_NOP};
 	struct zk_call *call;
 
 	if (zk_is_virtual(ino)) {
+		zk_control_read(req, size, off, fi);
+		return;
+	}
+	if (handle->next != NULL) {
+		zk_next_read(req, handle, size, (uint64_t)off, fi->flags);
+		return;
+	}
+	if (handle->kind == ZK_NODE_PARTITION) {
+		zk_topic_read(req, handle, size, (uint64_t)off);
+		return;
+	}
+	if (handle->text != NULL) {
 		zk_control_read(req, size, off, fi);
 		return;
 	}
@@ -175,6 +189,13 @@ zk_op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size,
 		zk_control_write(req, ino, buf, size, fi);
 		return;
 	}
+	if (zk_topic_is_special(zk_handle_of(fi)->kind)) {
+		zk_topic_write(req, zk_handle_of(fi), buf, size, fi->flags);
+		return;
+	}
+	if (zk_handle_of(fi)->kind == ZK_NODE_OFFSET &&
+	    zk_topic_reset(req, zk_handle_of(fi), buf, size, fi))
+		return;
 	/*
 	 * The kernel's offset comes from the size that it knows.  A page that
 	 * was written through a mapping has its own place.
@@ -189,6 +210,20 @@ zk_op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size,
 		refuse_size(req, zk_handle_of(fi));
 	else
 		submit(req, zk_handle_of(fi), &cmd, size, write_answer);
+}
+
+void
+zk_write_for(fuse_req_t req, uint64_t ino, const char *buf, size_t size,
+    size_t told, struct fuse_file_info *fi)
+{
+	struct zk_command cmd = {
+	    .op = ZK_OP_WRITE,
+	    .ino = ino,
+	    .data = buf,
+	    .data_len = size,
+	};
+
+	submit(req, zk_handle_of(fi), &cmd, told, write_answer);
 }
 
 void
@@ -228,7 +263,11 @@ zk_op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence,
 	uint64_t to = 0;
 	int rc = -EINVAL;
 
-	(void)fi;
+	if (off >= 0 && !zk_is_virtual(ino) &&
+	    zk_topic_is_special(zk_handle_of(fi)->kind)) {
+		zk_topic_lseek(req, zk_handle_of(fi), (uint64_t)off, whence);
+		return;
+	}
 	/* SEEK_SET, _CUR and _END are the kernel's. */
 	if (off < 0)
 		rc = -ENXIO;
@@ -243,7 +282,7 @@ zk_op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence,
 		(void)fuse_reply_lseek(req, (off_t)to);
 }
 
-/* What is in a file can be read; only the stream of events has to wait. */
+/* What is in a file can be read; only streams have to wait. */
 void
 zk_op_poll(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi,
     struct fuse_pollhandle *ph)
@@ -251,6 +290,10 @@ zk_op_poll(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi,
 	struct zk_handle *handle = zk_handle_of(fi);
 
 	(void)ino;
+	if (handle != NULL && handle->next != NULL) {
+		zk_next_poll(req, handle, ph);
+		return;
+	}
 	if (handle != NULL && handle->stream != NULL) {
 		zk_events_poll(req, handle, ph);
 		return;

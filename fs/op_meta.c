@@ -8,6 +8,7 @@
 #include "fs/impl.h"
 #include "fs/ops.h"
 #include "fs/reply.h"
+#include "fs/topic.h"
 
 /* A name may lead elsewhere between two looks; not often. */
 #define FIND_TRIES 8
@@ -243,6 +244,8 @@ getattr_now(struct zk_fs *fs, fuse_req_t req, uint64_t ino)
 		rc = fs->port.getattr(fs->port.impl, ino, &attr);
 	if (rc < 0)
 		zk_reply_rc_ino(req, rc);
+	else if (attr.kind == ZK_NODE_PARTITION)
+		zk_topic_getattr(req, &attr);
 	else
 		zk_reply_attr(fs, req, &attr, false);
 }

@@ -12,6 +12,8 @@
 #include "fs/make.h"
 #include "fs/ops.h"
 #include "fs/reply.h"
+#include "fs/next.h"
+#include "fs/topic.h"
 
 /*
  * A page cache cannot show two sizes of a file at once: who has opened it
@@ -103,17 +105,31 @@ open_now(struct zk_fs *fs, fuse_req_t req, uint64_t ino,
 	rc = fs->port.getattr(fs->port.impl, ino, &attr);
 	if (rc == 0)
 		rc = check_open(fs, &attr, fi->flags);
+	if (rc == 0)
+		rc = zk_topic_check_open(&attr, fi->flags);
 	if (rc == 0) {
 		handle = zk_handle_new(fs, req, fi->flags);
 		rc = handle == NULL ? -ENOMEM : zk_handle_open(fs, handle, ino);
 	}
+	if (rc == 0)
+		rc = zk_topic_opened(fs, handle, &attr);
 	if (rc < 0) {
 		zk_handle_drop(fs, handle);
 		zk_reply_rc_ino(req, rc);
 		return;
 	}
 	ZK_ASSERT(handle != NULL);
-	set_caching(fs, handle, fi);
+	if (attr.kind == ZK_NODE_NEXT) {
+		zk_next_open(req, ino, handle, fi);
+		return;
+	}
+	if (handle->direct &&
+	    (zk_topic_is_special(attr.kind) || attr.kind == ZK_NODE_OFFSET)) {
+		fi->fh = handle->fh;
+		fi->direct_io = 1;
+	} else {
+		set_caching(fs, handle, fi);
+	}
 	/* Not taken: nobody will close it. */
 	if (fuse_reply_open(req, fi) != 0)
 		zk_handle_drop(fs, handle);
@@ -123,6 +139,41 @@ static void
 open_resume(struct zk_call *call)
 {
 	open_now(call->fs, call->req, call->cmd.ino, &call->fi);
+}
+
+static void
+barrier_answer(struct zk_call *call, const struct zk_outcome *out)
+{
+	/* Refused: then what is known here is what there is. */
+	(void)out;
+	zk_call_defer(call);
+}
+
+/*
+ * Who asks how far a group is finds done what this host's consumers have done
+ * before.  True when the reply is under way.
+ */
+static bool
+settle_group(struct zk_fs *fs, fuse_req_t req, uint64_t ino,
+    const struct fuse_file_info *fi)
+{
+	const struct zk_command barrier = {.op = ZK_OP_NOP};
+	struct zk_attr attr;
+	struct zk_call *call;
+
+	if (fs->port.getattr(fs->port.impl, ino, &attr) < 0 ||
+	    (attr.kind != ZK_NODE_OFFSET && attr.kind != ZK_NODE_LAG &&
+	        attr.kind != ZK_NODE_MEMBERS) ||
+	    !zk_nexts_unsettled(fs))
+		return false;
+	call = zk_call_new(fs, req, &barrier, barrier_answer);
+	if (call == NULL)
+		return true;
+	call->cmd.ino = ino;
+	call->fi = *fi;
+	call->resume = open_resume;
+	zk_call_submit(call);
+	return true;
 }
 
 void
@@ -139,7 +190,8 @@ zk_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		zk_control_open(req, ino, fi);
 		return;
 	}
-	if (!zk_wait_if_closing(fs, req, &about, fi, open_resume))
+	if (!settle_group(fs, req, ino, fi) &&
+	    !zk_wait_if_closing(fs, req, &about, fi, open_resume))
 		open_now(fs, req, ino, fi);
 }
 

@@ -7,6 +7,7 @@
 #include "fs/impl.h"
 #include "fs/ops.h"
 #include "fs/reply.h"
+#include "fs/topic.h"
 
 static void
 answer(struct zk_call *call, const struct zk_outcome *out)
@@ -78,13 +79,15 @@ check_size(struct zk_fs *fs, fuse_req_t req, struct zk_command *cmd,
 	struct zk_attr attr;
 	int rc;
 
+	rc = fs->port.getattr(fs->port.impl, cmd->ino, &attr);
+	if (rc == 0)
+		rc = zk_topic_check_size(&attr);
+	if (rc < 0)
+		return rc;
 	if (cmd->len > fs->max_file)
 		return -EFBIG;
 	if (handle != NULL)
 		return zk_handle_stamp(fs, req, handle, cmd);
-	rc = fs->port.getattr(fs->port.impl, cmd->ino, &attr);
-	if (rc < 0)
-		return rc;
 	/* As opening it for writing: an ephemeral is its owner's alone. */
 	if (attr.session != 0)
 		return -EBUSY;

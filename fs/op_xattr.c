@@ -7,6 +7,7 @@
 #include "fs/impl.h"
 #include "fs/ops.h"
 #include "fs/reply.h"
+#include "fs/topic.h"
 #include "fs/vxattr.h"
 
 /*
@@ -81,6 +82,9 @@ zk_op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 	char *buf;
 	int rc = check_name(name);
 
+	if (rc == 0 && !zk_is_virtual(ino) &&
+	    zk_topic_getxattr(req, ino, name, size))
+		return;
 	buf = malloc(size + 1);
 	if (buf == NULL)
 		rc = -ENOMEM;

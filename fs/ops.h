@@ -48,6 +48,9 @@ void zk_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
     struct fuse_file_info *fi);
 void zk_op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size,
     off_t off, struct fuse_file_info *fi);
+/* As write, of other bytes than the caller gave, who hears of `told`. */
+void zk_write_for(fuse_req_t req, uint64_t ino, const char *buf, size_t size,
+    size_t told, struct fuse_file_info *fi);
 void zk_op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off,
     off_t len, struct fuse_file_info *fi);
 void zk_op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence,

@@ -49,6 +49,62 @@ struct zk_lock_info {
 	uint64_t session;
 };
 
+/* What is known of a partition: the bytes [start, end) can be read. */
+struct zk_port_partition {
+	uint64_t start, end;
+	uint64_t stored;      /* bytes of disk, about */
+	struct zk_stamp time; /* of the last record; 0: none yet */
+	bool local;           /* it is read from this host's disk */
+};
+
+enum zk_ask_kind {
+	ZK_ASK_APPEND, /* bytes: whole records; offset: where they went */
+	ZK_ASK_INFO,
+	ZK_ASK_READ, /* up to want bytes from offset */
+	ZK_ASK_TIME, /* offset: of the first record not older than time */
+};
+
+struct zk_ask {
+	enum zk_ask_kind kind;
+	uint64_t partition; /* the inode number of its file */
+	uint64_t offset;
+	struct zk_stamp time;
+	uint32_t want;
+	const void *bytes;
+	size_t len;
+};
+
+/*
+ * The answer; borrowed.  rc: 0, -ENOENT (the partition is gone), -ETIMEDOUT,
+ * -ENOSPC, -ENODATA (READ: before the start, which info tells), -ESTALE, ...
+ */
+struct zk_told {
+	int rc;
+	uint64_t offset;
+	const void *bytes;
+	size_t len;
+	struct zk_port_partition info; /* not for APPEND */
+};
+
+/* Called exactly once for what was accepted; as zk_done_fn. */
+typedef void (*zk_told_fn)(void *arg, const struct zk_told *told);
+
+/* A share of a group, as one of its members sees it. */
+struct zk_port_share {
+	uint32_t number;
+	uint64_t partition; /* inode number of the topic's file */
+	uint64_t committed;
+	uint64_t since; /* differs whenever it was given to someone */
+	bool mine;      /* nobody else delivers it */
+	bool wanted;    /* it is to be, or to stay, this member's */
+};
+typedef void (*zk_share_fn)(void *arg, const struct zk_port_share *share);
+
+struct zk_port_topic {
+	uint32_t partitions;
+	uint32_t record_max; /* bytes, its newline included */
+};
+
 struct zk_fs_port {
 	void *impl;
 
@@ -120,6 +176,43 @@ struct zk_fs_port {
 	int (*member_request)(void *impl, char *text,
 	    struct zk_command *ret_cmd);
 	const char *(*member_reason)(void *impl, int rc);
+
+	/*
+	 * Topics.  The inode number of one of a topic's partitions; what a
+	 * topic is set to.
+	 */
+	int (*topic)(void *impl, uint64_t topic, struct zk_port_topic *ret);
+	int (*partition)(void *impl, uint64_t topic, uint32_t number,
+	    uint64_t *ret_ino);
+	/*
+	 * What is known here, without asking: -ENOENT; -EREMOTE: only others
+	 * know.  fetch: up to cap bytes from off, 0 at the end; -ENODATA:
+	 * before the start.
+	 */
+	int (*info)(void *impl, uint64_t partition,
+	    struct zk_port_partition *ret_info);
+	int (*fetch)(void *impl, uint64_t partition, uint64_t off, void *buf,
+	    size_t cap, size_t *ret_len);
+	/*
+	 * Ask whoever has the partition; what is asked is copied.  0, and told
+	 * is called later, within op_timeout; -EAGAIN: too much is under way.
+	 */
+	int (*ask)(void *impl, const struct zk_ask *ask, zk_told_fn told,
+	    void *arg);
+	/* Which of so many partitions a key belongs to. */
+	uint32_t (*partition_of)(void *impl, const void *key, size_t len,
+	    uint32_t partitions);
+	/* Its end is to be told by zk_fs_appended(), until as many unwatch. */
+	void (*watch)(void *impl, uint64_t partition, bool on);
+	/* What user.zkfs.NAME of a partition is: start, end, ... */
+	int (*partition_text)(void *impl, uint64_t partition, const char *name,
+	    const struct zk_port_partition *info, char *buf, size_t cap);
+	/* The shares of a group that are this open file's, or are to be. */
+	int (*shares)(void *impl, uint64_t group, uint64_t session,
+	    uint64_t handle, zk_share_fn fn, void *arg);
+	/* The text of a group's `lag` or `members`: attr says which. */
+	int (*group_text)(void *impl, const struct zk_attr *attr, char *buf,
+	    size_t cap, size_t *ret_len);
 
 	/* The id of this host's session, for ephemerals and handles. */
 	uint64_t (*session)(void *impl);

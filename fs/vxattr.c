@@ -11,6 +11,7 @@
 #include "fs/handle.h"
 #include "fs/impl.h"
 #include "fs/reply.h"
+#include "fs/topic.h"
 
 #define VALUE_BYTES_MAX (ZK_NAME_MAX + 1)
 
@@ -135,6 +136,17 @@ zk_vxattr_list(struct zk_fs *fs, uint64_t ino, char *buf, size_t cap,
 			memcpy(buf + len, full, (size_t)n + 1);
 		len += (size_t)n + 1;
 	}
+	for (size_t i = 0; attr.kind == ZK_NODE_PARTITION &&
+	     zk_topic_xattr_name(i) != NULL;
+	     i++) {
+		int n = snprintf(full, sizeof(full), ZK_VXATTR_PREFIX "%s",
+		    zk_topic_xattr_name(i));
+
+		ZK_ASSERT(n > 0);
+		if (len + (size_t)n + 1 <= cap)
+			memcpy(buf + len, full, (size_t)n + 1);
+		len += (size_t)n + 1;
+	}
 	return len;
 }
 
@@ -243,6 +255,11 @@ set_known(struct zk_fs *fs, uint64_t ino, const char *name)
 	struct zk_inode *inode;
 	size_t i = 0;
 
+	/* What a partition has tells nothing of its copy. */
+	for (i = 0; zk_topic_xattr_name(i) != NULL; i++)
+		if (strcmp(zk_topic_xattr_name(i), name) == 0)
+			return 0;
+	i = 0;
 	while (i < NAME_COUNT && strcmp(names[i], name) != 0)
 		i++;
 	if (i == NAME_COUNT)

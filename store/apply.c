@@ -13,6 +13,7 @@
 #include "store/nodes.h"
 #include "store/roster.h"
 #include "store/session.h"
+#include "store/special.h"
 #include "store/store.h"
 #include "store/topic.h"
 #include "store/txn.h"
@@ -266,8 +267,11 @@ apply_config(struct zk_apply *ap, const struct zk_entry *entry)
 
 	ap->cmd = &nobody;
 	ap->quiet = true;
-	if (tx->state.nodes == 0)
+	if (tx->state.nodes == 0) {
 		rc = zk_store_bootstrap(tx, ap->now, 0, 0);
+		if (rc == 0)
+			rc = zk_special_found(ap);
+	}
 	if (rc == 0)
 		rc = zk_conf_row_put(tx, entry->index, entry->payload,
 		    entry->payload_len);

@@ -16,18 +16,6 @@
 /* The largest offset that off_t, and so every tool, knows. */
 #define OFFSET_MAX ((uint64_t)INT64_MAX)
 
-void
-zk_ack_encode(uint8_t buf[ZK_ACK_BYTES], const struct zk_ack *ack)
-{
-	struct zk_enc enc;
-
-	zk_enc_init(&enc, buf, ZK_ACK_BYTES);
-	zk_enc_u32(&enc, ack->number);
-	zk_enc_u32(&enc, ack->flags);
-	zk_enc_u64(&enc, ack->offset);
-	ZK_ASSERT(!enc.failed);
-}
-
 /* --- shares --------------------------------------------------------------- */
 
 /* Put the offset where people read it. */
@@ -284,7 +272,7 @@ zk_group_ack(struct zk_apply *ap)
 {
 	const struct zk_command *cmd = ap->cmd;
 	struct zk_group_member member;
-	struct zk_dec dec;
+	const uint8_t *at = cmd->data;
 	bool moved = false;
 	int rc;
 
@@ -294,13 +282,10 @@ zk_group_ack(struct zk_apply *ap)
 	rc = zk_group_seat(ap->tx, cmd->session, cmd->handle, &member);
 	if (rc < 0 || member.group != cmd->ino)
 		return rc == -ENOENT || rc == 0 ? -ESTALE : rc;
-	zk_dec_init(&dec, cmd->data, cmd->data_len);
 	for (size_t i = 0; rc == 0 && i < cmd->data_len / ZK_ACK_BYTES; i++) {
 		struct zk_ack ack;
 
-		ack.number = zk_dec_u32(&dec);
-		ack.flags = zk_dec_u32(&dec);
-		ack.offset = zk_dec_u64(&dec);
+		zk_ack_decode(at + i * ZK_ACK_BYTES, &ack);
 		rc = ack_one(ap, &member, &ack, &moved);
 	}
 	return rc == 0 && moved ? tell_members(ap, cmd->ino) : rc;

@@ -1,6 +1,7 @@
 #ifndef ZK_STORE_GROUP_H
 #define ZK_STORE_GROUP_H
 
+#include "base/ack.h"
 #include "store/apply.h"
 #include "store/inode.h"
 #include "store/topic.h"
@@ -34,16 +35,6 @@ struct zk_group_member {
 	uint64_t joined; /* index of the entry; also the order of members */
 	uint64_t session, handle;
 };
-
-/* ZK_OP_ACK: cmd->data has these, little-endian, in this order. */
-#define ZK_ACK_BYTES   16u
-#define ZK_ACK_RELEASE 1u
-struct zk_ack {
-	uint32_t number;
-	uint32_t flags;
-	uint64_t offset; /* all before it is done; 0: nothing new */
-};
-void zk_ack_encode(uint8_t buf[ZK_ACK_BYTES], const struct zk_ack *ack);
 
 /* Readers, any transaction. */
 int zk_share_get(struct zk_tx *tx, uint64_t group, uint32_t number,

@@ -236,12 +236,15 @@ zk_names_create(struct zk_apply *ap)
 	if (S_ISDIR(node.attr.mode))
 		dir.attr.nlink++;
 	rc = zk_inode_put(tx, &dir);
-	zk_names_tell_created(ap, &node.attr, dir.attr.ino, out->name,
-	    out->name_len);
-	if (rc == 0)
-		rc = zk_special_fill(ap, &dir, &node);
 	if (rc == 0)
 		rc = zk_inode_put(tx, &node);
+	zk_names_tell_created(ap, &node.attr, dir.attr.ino, out->name,
+	    out->name_len);
+	if (rc == 0 && kind != ZK_NODE_PLAIN) {
+		rc = zk_special_fill(ap, &dir, &node);
+		if (rc == 0)
+			rc = zk_inode_put(tx, &node);
+	}
 	if (rc == 0 && node.attr.session != 0) {
 		struct zk_ephemeral eph = {
 		    .ino = node.attr.ino,

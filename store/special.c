@@ -70,8 +70,9 @@ zk_special_add(struct zk_apply *ap, struct zk_inode *dir, const char *name,
 	zk_names_touch_dir(ap, dir);
 	if (is_dir)
 		dir->attr.nlink++;
+	rc = zk_inode_put(tx, node);
 	zk_names_tell_created(ap, attr, dir->attr.ino, name, strlen(name));
-	return zk_inode_put(tx, node);
+	return rc;
 }
 
 int

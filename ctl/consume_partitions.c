@@ -1,0 +1,175 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "ctl/consume.h"
+#include "ctl/say.h"
+#include "ctl/text.h"
+#include "ctl/topic.h"
+#include "ctl/value.h"
+
+#define BUFFER_BYTES   ((size_t)1048576)
+#define PARTITIONS_MAX 1024u
+
+/* With --follow: how often to look for more where nothing came. */
+#define FOLLOW_MS 100
+
+struct source {
+	int fd;
+	uint32_t number;
+	uint64_t offset;
+};
+
+struct reader {
+	struct zk_ctl_consumer *c;
+	struct source sources[PARTITIONS_MAX];
+	size_t count;
+	char *buf;
+};
+
+/* Where to begin: an offset, start or end. */
+static int
+first_offset(const struct reader *r, const struct source *source,
+    const char *name, uint64_t *ret_offset)
+{
+	const char *from = r->c->from == NULL ? "start" : r->c->from;
+	int rc;
+
+	if (strcmp(from, "start") == 0)
+		rc = zk_ctl_xattr_number(source->fd, "user.zkfs.start",
+		    ret_offset);
+	else if (strcmp(from, "end") == 0)
+		rc = zk_ctl_xattr_number(source->fd, "user.zkfs.end",
+		    ret_offset);
+	else
+		rc = zk_ctl_parse_number(from, INT64_MAX, ret_offset);
+	if (rc < 0 && r->c->from != NULL && from[0] == '@')
+		zk_ctl_say(r->c->ctl, "--from @TIME needs a group: see -g");
+	else if (rc < 0)
+		zk_ctl_say(r->c->ctl, "%s: %s: not a place to begin", name,
+		    from);
+	return rc;
+}
+
+static int
+add_source(void *arg, const char *name)
+{
+	struct reader *r = arg;
+	struct source source = {.fd = -1};
+	char *path;
+	int rc = 0;
+
+	if (!zk_ctl_partition_number(name, &source.number) ||
+	    (r->c->partition >= 0 && r->c->partition != source.number) ||
+	    r->count == PARTITIONS_MAX)
+		return 0;
+	path = zk_ctl_topic_path(r->c->ctl, r->c->dir, name, "");
+	if (path == NULL)
+		return -ENOMEM;
+	source.fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (source.fd < 0) {
+		rc = -errno;
+		zk_ctl_say_errno(r->c->ctl, path, errno);
+	} else {
+		rc = first_offset(r, &source, name, &source.offset);
+		r->sources[r->count++] = source;
+	}
+	free(path);
+	return rc;
+}
+
+/* The records that one read gives.  0, or an exit status; *ret_any: some. */
+static int
+read_some(struct reader *r, struct source *source, bool *ret_any)
+{
+	const char *at = r->buf, *end, *stop;
+	ssize_t n;
+	int rc;
+
+	n = pread(source->fd, r->buf, BUFFER_BYTES, (off_t)source->offset);
+	if (n < 0 && errno == ENODATA && r->c->follow) {
+		/* Slower than retention: what is gone is gone. */
+		rc = zk_ctl_xattr_number(source->fd, "user.zkfs.start",
+		    &source->offset);
+		*ret_any = rc == 0;
+		return rc < 0 ? ZK_EXIT_FAILED : 0;
+	}
+	if (n < 0) {
+		zk_ctl_say_errno(r->c->ctl, r->c->dir, errno);
+		return ZK_EXIT_FAILED;
+	}
+	end = r->buf + n;
+	while (r->c->count > 0 && at < end &&
+	    (stop = memchr(at, '\n', (size_t)(end - at))) != NULL) {
+		const struct zk_ctl_record record = {
+		    .text = at,
+		    .len = (size_t)(stop - at),
+		    .partition = source->number,
+		    .offset = source->offset,
+		};
+		const int status = zk_ctl_consume_record(r->c, &record);
+
+		if (status != 0)
+			return status;
+		source->offset += record.len + 1;
+		at = stop + 1;
+		*ret_any = true;
+		if (r->c->count != UINT64_MAX)
+			r->c->count--;
+	}
+	return 0;
+}
+
+static int
+read_all(struct reader *r)
+{
+	static const struct timespec pause = {
+	    .tv_nsec = FOLLOW_MS * 1000000L,
+	};
+	int status = 0;
+
+	while (status == 0 && r->c->count > 0) {
+		bool any = false;
+
+		for (size_t i = 0; i < r->count && status == 0; i++)
+			status = read_some(r, &r->sources[i], &any);
+		if (any || status != 0)
+			continue;
+		if (!r->c->follow)
+			break;
+		if (fflush(stdout) != 0)
+			return ZK_EXIT_FAILED;
+		(void)nanosleep(&pause, NULL);
+	}
+	return status;
+}
+
+int
+zk_ctl_consume_partitions(struct zk_ctl_consumer *c)
+{
+	struct reader *r = calloc(1, sizeof(*r));
+	int status = ZK_EXIT_FAILED;
+
+	if (r == NULL || (r->buf = malloc(BUFFER_BYTES)) == NULL) {
+		zk_ctl_say_errno(c->ctl, c->dir, ENOMEM);
+		free(r);
+		return status;
+	}
+	r->c = c;
+	if (zk_ctl_topic_each(c->ctl, c->dir, add_source, r) == 0) {
+		if (r->count == 0)
+			zk_ctl_say(c->ctl, "%s: no such partition", c->dir);
+		else
+			status = read_all(r);
+	}
+	for (size_t i = 0; i < r->count; i++)
+		(void)close(r->sources[i].fd);
+	free(r->buf);
+	free(r);
+	return status;
+}

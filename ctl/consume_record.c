@@ -1,0 +1,175 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "ctl/consume.h"
+#include "ctl/say.h"
+#include "ctl/text.h"
+
+/* Between two tries of a record: doubled each time, up to the second. */
+#define PAUSE_MS     100u
+#define PAUSE_MS_MAX 5000u
+
+static void
+print_json(const struct zk_ctl_record *record)
+{
+	char *text = malloc(record->len + 1);
+
+	if (text == NULL)
+		return;
+	memcpy(text, record->text, record->len);
+	text[record->len] = '\0';
+	(void)printf("{");
+	if (record->partition >= 0)
+		(void)printf("\"partition\":%" PRId64 ",\"offset\":%" PRIu64
+		             ",",
+		    record->partition, record->offset);
+	(void)printf("\"value\":");
+	zk_ctl_json_string(stdout, text);
+	(void)printf("}\n");
+	free(text);
+}
+
+/* The record, as the standard input of a command: nothing to wait for. */
+static int
+open_input(const struct zk_ctl_record *record)
+{
+	const int fd = memfd_create("record", MFD_CLOEXEC);
+
+	if (fd < 0)
+		return -1;
+	if (write(fd, record->text, record->len) != (ssize_t)record->len ||
+	    write(fd, "\n", 1) != 1 || lseek(fd, 0, SEEK_SET) != 0) {
+		(void)close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+static void
+become_command(char *const *argv, int input, pid_t parent)
+{
+	/* What zkfs does not see succeed must not succeed without it. */
+	(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
+	if (getppid() != parent || dup2(input, STDIN_FILENO) < 0)
+		_exit(ZK_EXIT_TROUBLE);
+	(void)execvp(argv[0], argv);
+	_exit(errno == ENOENT ? ZK_EXIT_NOT_FOUND : ZK_EXIT_CANNOT_RUN);
+}
+
+/* The exit status of the command, or 128 + N for signal N. */
+static int
+run_once(const struct zk_ctl_consumer *c, const struct zk_ctl_record *record)
+{
+	const int input = open_input(record);
+	const pid_t parent = getpid();
+	int status = 0;
+	pid_t pid;
+
+	if (input < 0) {
+		zk_ctl_say_errno(c->ctl, "memfd", errno);
+		return ZK_EXIT_TROUBLE;
+	}
+	(void)fflush(stdout);
+	pid = fork();
+	if (pid == 0)
+		become_command(c->argv, input, parent);
+	(void)close(input);
+	if (pid < 0) {
+		zk_ctl_say_errno(c->ctl, "fork", errno);
+		return ZK_EXIT_TROUBLE;
+	}
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	return WIFSIGNALED(status) ? 128 + WTERMSIG(status)
+	                           : WEXITSTATUS(status);
+}
+
+static void
+pause_for(uint32_t ms)
+{
+	const struct timespec time = {
+	    .tv_sec = ms / 1000,
+	    .tv_nsec = (long)(ms % 1000) * 1000000,
+	};
+
+	(void)nanosleep(&time, NULL);
+}
+
+static int
+bury(const struct zk_ctl_consumer *c, const struct zk_ctl_record *record)
+{
+	char *line = malloc(record->len + 1);
+	ssize_t n = -1;
+
+	errno = ENOMEM;
+	if (line != NULL) {
+		memcpy(line, record->text, record->len);
+		line[record->len] = '\n';
+		n = write(c->dead_fd, line, record->len + 1);
+	}
+	free(line);
+	if (n == (ssize_t)record->len + 1)
+		return 0;
+	zk_ctl_say_errno(c->ctl, "dead", errno);
+	return ZK_EXIT_FAILED;
+}
+
+static int
+run_command(const struct zk_ctl_consumer *c, const struct zk_ctl_record *record)
+{
+	uint32_t pause = PAUSE_MS;
+	int status = 0;
+
+	for (uint64_t try = 1;; try++) {
+		status = run_once(c, record);
+		if (status == 0)
+			return 0;
+		/* Nothing is wrong with the record. */
+		if (status == ZK_EXIT_NOT_FOUND ||
+		    status == ZK_EXIT_CANNOT_RUN) {
+			zk_ctl_say(c->ctl, "%s: cannot be run", c->argv[0]);
+			return status;
+		}
+		if (try >= c->tries)
+			break;
+		pause_for(pause);
+		pause = 2 * pause < PAUSE_MS_MAX ? 2 * pause : PAUSE_MS_MAX;
+	}
+	if (c->dead_fd >= 0) {
+		zk_ctl_say(c->ctl,
+		    "%s failed %" PRIu64 " times (status %d): the record is "
+		    "now in dead",
+		    c->argv[0], c->tries, status);
+		return bury(c, record);
+	}
+	zk_ctl_say(c->ctl, "%s failed with status %d", c->argv[0], status);
+	return ZK_EXIT_FAILED;
+}
+
+int
+zk_ctl_consume_record(struct zk_ctl_consumer *c,
+    const struct zk_ctl_record *record)
+{
+	if (c->argv != NULL)
+		return run_command(c, record);
+	if (c->json) {
+		print_json(record);
+	} else {
+		(void)fwrite(record->text, 1, record->len, stdout);
+		(void)putchar('\n');
+	}
+	if (ferror(stdout) == 0)
+		return 0;
+	zk_ctl_say_errno(c->ctl, "standard output", errno);
+	return ZK_EXIT_FAILED;
+}

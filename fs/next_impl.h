@@ -1,0 +1,82 @@
+#ifndef ZK_FS_NEXT_IMPL_H
+#define ZK_FS_NEXT_IMPL_H
+
+#include "fs/call.h"
+#include "fs/handle.h"
+#include "fs/impl.h"
+#include "fs/next.h"
+#include "fs/window.h"
+
+/* What stream*.c share. */
+
+/* A partition that is this stream's. */
+struct zk_share {
+	LIST_ENTRY(zk_share) bucket; /* by partition; under nexts.lock */
+	struct zk_share *next;       /* of the stream */
+	struct zk_next *owner;
+	uint64_t partition;
+	bool wet; /* under nexts.lock: there may be more to read */
+
+	uint32_t number;
+	uint64_t since;
+	uint64_t read;  /* the partition has been read up to here */
+	uint64_t done;  /* acknowledged by the reader; 0: nothing yet */
+	uint64_t acked; /* and said so */
+	bool wanted;    /* by this stream; else it is to be given up */
+	bool released;  /* given up */
+	bool watched;
+	bool seen; /* while the shares are looked at */
+};
+
+/* The answer of someone else who has a partition. */
+struct zk_next_answer {
+	uint32_t number;
+	uint64_t since, off;
+	int rc;
+	uint64_t start;
+	char *bytes;
+	size_t len;
+};
+
+struct zk_next {
+	struct zk_fs *fs;
+	uint64_t group, session, handle;
+
+	/* Under nexts.lock. */
+	TAILQ_ENTRY(zk_next) link, dirty_link;
+	unsigned refs;
+	bool is_dirty, busy, closed;
+	bool regroup; /* look at the shares again */
+	bool acking;  /* an acknowledgement is under way */
+	bool asking;  /* a question is; then its answer is there */
+	bool answered;
+	struct zk_next_answer answer;
+	struct fuse_pollhandle *poll;
+
+	/* Of whoever has taken it. */
+	struct zk_share *shares;
+	struct zk_share *turn; /* whose turn it is; NULL: the first's */
+	struct zk_window window;
+
+	/* Protected by the lock of the calls. */
+	struct zk_call_list waiting; /* reads */
+};
+
+/* Under nexts.lock: have it looked at.  The caller wakes the calls. */
+void zk_next_dirty(struct zk_next *s);
+
+/* next_share.c; of whoever has taken the stream. */
+int zk_next_regroup(struct zk_next *s);
+/* Bring more into the window, if there is more.  0 or a code. */
+int zk_next_fill(struct zk_next *s, size_t size);
+/* Whether there may be something to read that was not told yet. */
+bool zk_next_has_more(struct zk_next *s);
+/* Give up what is to be given up, and say what is done. */
+void zk_next_settle(struct zk_next *s);
+/* As settle, for the last time. */
+void zk_next_last_ack(struct zk_next *s);
+void zk_next_shares_free(struct zk_next *s);
+void zk_next_done(void *arg, const struct zk_window_piece *piece, uint64_t off);
+void zk_next_unref(struct zk_next *s);
+
+#endif

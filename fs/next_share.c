@@ -1,0 +1,487 @@
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/ack.h"
+#include "base/assert.h"
+#include "base/err.h"
+#include "fs/next_impl.h"
+#include "fs/topic_impl.h"
+
+/* What one look at a partition brings, if it has so much. */
+#define FILL_BYTES ((size_t)64 * ZK_KIB)
+
+/* --- whose what is -------------------------------------------------------- */
+
+static struct zk_share_list *
+bucket_of(struct zk_fs *fs, uint64_t partition)
+{
+	return &fs->nexts.buckets[partition % ZK_SHARE_BUCKETS];
+}
+
+static struct zk_share *
+find_share(struct zk_next *s, uint32_t number)
+{
+	struct zk_share *share = s->shares;
+
+	while (share != NULL && share->number != number)
+		share = share->next;
+	return share;
+}
+
+static void
+free_share(struct zk_next *s, struct zk_share *share)
+{
+	struct zk_fs *fs = s->fs;
+
+	(void)pthread_mutex_lock(&fs->nexts.lock);
+	LIST_REMOVE(share, bucket);
+	(void)pthread_mutex_unlock(&fs->nexts.lock);
+	if (share->watched)
+		fs->port.watch(fs->port.impl, share->partition, false);
+	if (s->turn == share)
+		s->turn = NULL;
+	free(share);
+}
+
+void
+zk_next_shares_free(struct zk_next *s)
+{
+	while (s->shares != NULL) {
+		struct zk_share *share = s->shares;
+
+		s->shares = share->next;
+		free_share(s, share);
+	}
+}
+
+struct regrouping {
+	struct zk_next *owner;
+	int rc;
+};
+
+static struct zk_share *
+add_share(struct zk_next *s, const struct zk_port_share *row)
+{
+	struct zk_share *share = calloc(1, sizeof(*share));
+	struct zk_fs *fs = s->fs;
+
+	if (share == NULL)
+		return NULL;
+	share->owner = s;
+	share->partition = row->partition;
+	share->number = row->number;
+	share->next = s->shares;
+	s->shares = share;
+	(void)pthread_mutex_lock(&fs->nexts.lock);
+	LIST_INSERT_HEAD(bucket_of(fs, row->partition), share, bucket);
+	(void)pthread_mutex_unlock(&fs->nexts.lock);
+	return share;
+}
+
+static void
+set_wet(struct zk_next *s, struct zk_share *share, bool wet)
+{
+	(void)pthread_mutex_lock(&s->fs->nexts.lock);
+	share->wet = wet;
+	(void)pthread_mutex_unlock(&s->fs->nexts.lock);
+}
+
+static void
+take_row(void *arg, const struct zk_port_share *row)
+{
+	struct regrouping *r = arg;
+	struct zk_share *share;
+
+	if (!row->mine)
+		return;
+	share = find_share(r->owner, row->number);
+	if (share == NULL)
+		share = add_share(r->owner, row);
+	if (share == NULL) {
+		r->rc = -ENOMEM;
+		return;
+	}
+	share->seen = true;
+	share->wanted = row->wanted;
+	if (share->since == row->since)
+		return;
+	/* New here, or given back: from where the group is. */
+	share->since = row->since;
+	share->read = row->committed;
+	share->done = share->acked = row->committed;
+	share->released = false;
+	set_wet(r->owner, share, true);
+}
+
+int
+zk_next_regroup(struct zk_next *s)
+{
+	const struct zk_fs_port *port = &s->fs->port;
+	struct regrouping r = {.owner = s};
+	struct zk_share **link = &s->shares;
+	int rc;
+
+	for (struct zk_share *share = s->shares; share != NULL;
+	     share = share->next)
+		share->seen = false;
+	rc = port->shares(port->impl, s->group, s->session, s->handle, take_row,
+	    &r);
+	if (rc == 0)
+		rc = r.rc;
+	if (rc < 0)
+		return rc;
+	while (*link != NULL) {
+		struct zk_share *share = *link;
+
+		if (share->seen) {
+			link = &share->next;
+			continue;
+		}
+		(void)zk_window_revoke(&s->window, share->number, share->since);
+		*link = share->next;
+		free_share(s, share);
+	}
+	return 0;
+}
+
+/* --- acknowledging -------------------------------------------------------- */
+
+void
+zk_next_done(void *arg, const struct zk_window_piece *piece, uint64_t off)
+{
+	struct zk_next *s = arg;
+	struct zk_share *share = find_share(s, piece->number);
+
+	if (share != NULL && share->since == piece->since && off > share->done)
+		share->done = off;
+}
+
+static void
+ack_answer(struct zk_call *call, const struct zk_outcome *out)
+{
+	struct zk_next *s = call->next;
+	struct zk_fs *fs = call->fs;
+
+	/* Refused only when it is no member any more, which it will notice. */
+	(void)out;
+	zk_nexts_settled(call);
+	(void)pthread_mutex_lock(&fs->nexts.lock);
+	s->acking = false;
+	zk_next_dirty(s);
+	(void)pthread_mutex_unlock(&fs->nexts.lock);
+	zk_next_unref(s);
+	zk_calls_wake(fs);
+}
+
+static void
+last_answer(struct zk_call *call, const struct zk_outcome *out)
+{
+	(void)out;
+	zk_nexts_settled(call);
+}
+
+/* Whether a share is given up by now; then it says so with the next ack. */
+static bool
+gives_up(struct zk_next *s, struct zk_share *share)
+{
+	if (share->wanted || share->released ||
+	    !zk_window_revoke(&s->window, share->number, share->since))
+		return false;
+	share->released = true;
+	return true;
+}
+
+static size_t
+collect_acks(struct zk_next *s, uint8_t *buf)
+{
+	size_t len = 0;
+
+	for (struct zk_share *share = s->shares;
+	     share != NULL && len < ZK_ACK_BYTES * ZK_PARTITIONS_MAX;
+	     share = share->next) {
+		const bool over = gives_up(s, share);
+		const struct zk_ack ack = {
+		    .number = share->number,
+		    .flags = over ? ZK_ACK_RELEASE : 0,
+		    .offset = share->done,
+		};
+
+		if (!over && share->done <= share->acked)
+			continue;
+		zk_ack_encode(buf + len, &ack);
+		len += ZK_ACK_BYTES;
+		share->acked = share->done;
+	}
+	return len;
+}
+
+static void
+send_acks(struct zk_next *s, bool last)
+{
+	uint8_t buf[ZK_ACK_BYTES * ZK_PARTITIONS_MAX];
+	struct zk_command cmd = {
+	    .op = ZK_OP_ACK,
+	    .session = s->session,
+	    .ino = s->group,
+	    .handle = s->handle,
+	    .data = buf,
+	};
+	struct zk_fs *fs = s->fs;
+	struct zk_call *call;
+
+	cmd.data_len = collect_acks(s, buf);
+	call = cmd.data_len == 0
+	    ? NULL
+	    : zk_call_new(fs, NULL, &cmd, last ? last_answer : ack_answer);
+	if (call == NULL)
+		return;
+	if (!last) {
+		(void)pthread_mutex_lock(&fs->nexts.lock);
+		s->acking = true;
+		s->refs++;
+		(void)pthread_mutex_unlock(&fs->nexts.lock);
+		call->next = s;
+	}
+	call->late = call->answer;
+	zk_nexts_settle(call);
+	zk_call_submit(call);
+}
+
+void
+zk_next_settle(struct zk_next *s)
+{
+	bool acking;
+
+	(void)pthread_mutex_lock(&s->fs->nexts.lock);
+	acking = s->acking;
+	(void)pthread_mutex_unlock(&s->fs->nexts.lock);
+	/* One at a time: what comes meanwhile goes together with the next. */
+	if (!acking)
+		send_acks(s, false);
+}
+
+void
+zk_next_last_ack(struct zk_next *s)
+{
+	send_acks(s, true);
+}
+
+/* --- reading -------------------------------------------------------------- */
+
+static void
+fill_told(void *arg, const struct zk_told *told)
+{
+	struct zk_next *s = arg;
+	struct zk_fs *fs = s->fs;
+	struct zk_next_answer *answer = &s->answer;
+
+	/* Nobody else touches the answer while it is asked for. */
+	answer->rc = told->rc;
+	answer->start = told->info.start;
+	answer->len = told->rc == 0 ? told->len : 0;
+	answer->bytes = answer->len > 0 ? malloc(answer->len) : NULL;
+	if (answer->bytes != NULL)
+		memcpy(answer->bytes, told->bytes, answer->len);
+	else if (answer->len > 0)
+		answer->rc = -ENOMEM;
+	(void)pthread_mutex_lock(&fs->nexts.lock);
+	s->answered = true;
+	zk_next_dirty(s);
+	(void)pthread_mutex_unlock(&fs->nexts.lock);
+	zk_next_unref(s);
+	zk_calls_wake(fs);
+}
+
+/* Whoever has it is asked; the answer is taken up by the next look. */
+static void
+ask_for(struct zk_next *s, struct zk_share *share, size_t want)
+{
+	struct zk_fs *fs = s->fs;
+	const struct zk_ask ask = {
+	    .kind = ZK_ASK_READ,
+	    .partition = share->partition,
+	    .offset = share->read,
+	    .want = (uint32_t)want,
+	};
+	bool asking;
+	int rc;
+
+	(void)pthread_mutex_lock(&fs->nexts.lock);
+	asking = s->asking;
+	s->asking = true;
+	s->refs += !asking;
+	(void)pthread_mutex_unlock(&fs->nexts.lock);
+	if (asking)
+		return;
+	s->answer = (struct zk_next_answer){
+	    .number = share->number,
+	    .since = share->since,
+	    .off = share->read,
+	};
+	if (!share->watched) {
+		fs->port.watch(fs->port.impl, share->partition, true);
+		share->watched = true;
+	}
+	rc = fs->port.ask(fs->port.impl, &ask, fill_told, s);
+	if (rc < 0) {
+		const struct zk_told told = {.rc = rc};
+
+		fill_told(s, &told);
+	}
+}
+
+/* Whole records at the end of what was reserved; none: 0. */
+static int
+add_records(struct zk_next *s, struct zk_share *share, const char *bytes,
+    size_t len)
+{
+	const struct zk_window_piece piece = {
+	    .number = share->number,
+	    .since = share->since,
+	    .off = share->read,
+	    .len = zk_lines_whole(bytes, len),
+	};
+	int rc;
+
+	if (piece.len == 0)
+		return 0;
+	rc = zk_window_add(&s->window, &piece);
+	if (rc == 0)
+		share->read += piece.len;
+	return rc;
+}
+
+/* An answer that came: into the window with it. */
+static int
+take_answer(struct zk_next *s)
+{
+	struct zk_fs *fs = s->fs;
+	struct zk_next_answer answer;
+	struct zk_share *share;
+	bool answered;
+	char *to;
+	int rc = 0;
+
+	(void)pthread_mutex_lock(&fs->nexts.lock);
+	answered = s->answered;
+	answer = s->answer;
+	if (answered)
+		s->asking = s->answered = false;
+	(void)pthread_mutex_unlock(&fs->nexts.lock);
+	if (!answered)
+		return 0;
+	share = find_share(s, answer.number);
+	if (share == NULL || share->since != answer.since ||
+	    share->read != answer.off || share->released || !share->wanted) {
+		free(answer.bytes);
+		return 0;
+	}
+	if (answer.rc == -ENODATA && answer.start > share->read) {
+		share->read = answer.start;
+		set_wet(s, share, true);
+	} else if (answer.rc < 0) {
+		/* Not now; the next look tries again. */
+		set_wet(s, share, true);
+	} else if (answer.len > 0) {
+		to = zk_window_reserve(&s->window, answer.len);
+		if (to != NULL) {
+			memcpy(to, answer.bytes, answer.len);
+			rc = add_records(s, share, to, answer.len);
+		}
+		set_wet(s, share, true);
+	}
+	free(answer.bytes);
+	return rc;
+}
+
+/* 1: something came; 0: nothing is there now; else a code. */
+static int
+fill_from(struct zk_next *s, struct zk_share *share, size_t want)
+{
+	const struct zk_fs_port *port = &s->fs->port;
+	struct zk_port_partition info;
+	const uint64_t before = share->read;
+	size_t len = 0;
+	char *to;
+	int rc;
+
+	/* Before looking: what comes after this makes it wet again. */
+	set_wet(s, share, false);
+	to = zk_window_reserve(&s->window, want);
+	if (to == NULL)
+		return -ENOMEM;
+	rc = port->fetch(port->impl, share->partition, share->read, to, want,
+	    &len);
+	if (rc == -ENODATA) {
+		rc = port->info(port->impl, share->partition, &info);
+		if (rc == 0 && info.start > share->read) {
+			share->read = info.start;
+			return fill_from(s, share, want);
+		}
+	}
+	if (rc == -EREMOTE) {
+		ask_for(s, share, want > FILL_BYTES ? want : ZK_WRITE_MAX);
+		return 0;
+	}
+	if (rc < 0)
+		return rc == -ENOENT ? 0 : rc;
+	rc = add_records(s, share, to, len);
+	if (rc == 0 && len == want && share->read == before)
+		/* A record longer than that. */
+		return want < ZK_WRITE_MAX ? fill_from(s, share, ZK_WRITE_MAX)
+		                           : -ZK_ECORRUPT;
+	if (rc == 0 && share->read > before)
+		set_wet(s, share, true);
+	return rc < 0 ? rc : share->read > before;
+}
+
+static bool
+is_wet(struct zk_next *s, const struct zk_share *share)
+{
+	bool wet;
+
+	(void)pthread_mutex_lock(&s->fs->nexts.lock);
+	wet = share->wet;
+	(void)pthread_mutex_unlock(&s->fs->nexts.lock);
+	return wet && share->wanted && !share->released;
+}
+
+int
+zk_next_fill(struct zk_next *s, size_t size)
+{
+	const size_t want = size > FILL_BYTES ? size : FILL_BYTES;
+	struct zk_share *first, *share;
+	int rc = take_answer(s);
+
+	if (rc < 0 || s->window.told < zk_window_end(&s->window))
+		return rc;
+	first = s->turn != NULL ? s->turn : s->shares;
+	share = first;
+	while (share != NULL) {
+		struct zk_share *next =
+		    share->next != NULL ? share->next : s->shares;
+
+		if (is_wet(s, share)) {
+			rc = fill_from(s, share, want);
+			if (rc != 0) {
+				s->turn = next;
+				return rc < 0 ? rc : 0;
+			}
+		}
+		share = next == first ? NULL : next;
+	}
+	return 0;
+}
+
+bool
+zk_next_has_more(struct zk_next *s)
+{
+	if (s->window.told < zk_window_end(&s->window))
+		return true;
+	for (struct zk_share *share = s->shares; share != NULL;
+	     share = share->next)
+		if (is_wet(s, share))
+			return true;
+	return false;
+}

@@ -1,0 +1,27 @@
+#ifndef ZK_FS_TOPIC_IMPL_H
+#define ZK_FS_TOPIC_IMPL_H
+
+#include "fs/call.h"
+#include "fs/handle.h"
+#include "fs/impl.h"
+#include "fs/topic.h"
+
+/* What topic*.c and stream*.c share. */
+
+/* A call that asks this, then answers; NULL: it has replied ENOMEM. */
+struct zk_call *zk_topic_ask(struct zk_fs *fs, fuse_req_t req,
+    const struct zk_ask *ask, zk_answer_fn answer);
+
+/* topic_lines.c: cutting what is written into records; pure. */
+
+/*
+ * How many of the bytes a batch of at most max can take: all, or whole lines.
+ * 0: not even one line.
+ */
+size_t zk_lines_fit(const char *buf, size_t len, size_t max);
+/* Bytes up to and including the last newline. */
+size_t zk_lines_whole(const char *buf, size_t len);
+/* 0, or -EMSGSIZE: a line, with its newline, is longer than max. */
+int zk_lines_check(const char *buf, size_t len, size_t max);
+
+#endif

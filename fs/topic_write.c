@@ -1,0 +1,500 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "fs/reply.h"
+#include "fs/topic_impl.h"
+
+/* One append each; more than one only for `by-key`. */
+struct part {
+	uint64_t partition;
+	size_t off, len;
+};
+
+/*
+ * What one write(2) becomes.  After the first part is submitted it is the
+ * thread that answers that goes on with it.
+ */
+struct plan {
+	struct zk_call *call;
+	size_t count;   /* parts */
+	size_t next;    /* not yet submitted */
+	size_t pending; /* not yet answered, or submitted */
+	int rc;         /* the first that failed */
+	size_t taken;   /* bytes of the write that are in it */
+	size_t len;     /* bytes to append */
+	size_t tail_len;
+	char *bytes; /* behind the parts: what to append, then the tail */
+	struct part parts[];
+};
+
+static struct plan *
+new_plan(size_t parts, size_t bytes)
+{
+	struct plan *plan;
+
+	plan = calloc(1,
+	    sizeof(*plan) + parts * sizeof(plan->parts[0]) + bytes + 1);
+	if (plan == NULL)
+		return NULL;
+	plan->count = plan->pending = parts;
+	plan->bytes = (char *)&plan->parts[parts];
+	return plan;
+}
+
+/* --- appending ------------------------------------------------------------ */
+
+static void part_told(void *arg, const struct zk_told *told);
+
+static int
+ask_part(struct plan *plan, size_t i)
+{
+	const struct zk_fs_port *port = &plan->call->fs->port;
+	const struct part *part = &plan->parts[i];
+	const struct zk_ask ask = {
+	    .kind = ZK_ASK_APPEND,
+	    .partition = part->partition,
+	    .bytes = plan->bytes + part->off,
+	    .len = part->len,
+	};
+
+	return port->ask(port->impl, &ask, part_told, plan);
+}
+
+static void
+fail(struct plan *plan, size_t parts, int rc)
+{
+	plan->pending -= parts;
+	if (plan->rc == 0)
+		plan->rc = rc;
+}
+
+/* Submit what is left, as far as there is room. */
+static void
+push(struct plan *plan)
+{
+	while (plan->next < plan->count) {
+		const bool idle = plan->pending == plan->count - plan->next;
+		const int rc = ask_part(plan, plan->next);
+
+		if (rc == -EAGAIN && !idle)
+			return; /* the next answer looks again */
+		if (rc == -EAGAIN) {
+			/* The first parts are appended, these are not. */
+			fail(plan, plan->count - plan->next, -ETIMEDOUT);
+			plan->next = plan->count;
+			return;
+		}
+		plan->next++;
+		if (rc < 0)
+			fail(plan, 1, rc);
+	}
+}
+
+static void
+part_told(void *arg, const struct zk_told *told)
+{
+	struct plan *plan = arg;
+
+	plan->pending--;
+	if (told->rc < 0 && plan->rc == 0)
+		plan->rc = told->rc;
+	push(plan);
+	if (plan->pending == 0) {
+		const struct zk_told all = {
+		    .rc = plan->rc,
+		    .offset = told->offset,
+		};
+
+		zk_call_told(plan->call, &all);
+	}
+}
+
+/* The first part is parked until there is room; the others follow it. */
+static int
+send_plan(struct zk_call *call)
+{
+	struct plan *plan = call->extra;
+
+	plan->next = 1;
+	return ask_part(plan, 0);
+}
+
+/* --- what a write is made of ---------------------------------------------- */
+
+/* The bytes to be cut into records: what waits, what comes, one newline. */
+static char *
+join(const struct zk_topic_file *file, const char *buf, size_t size)
+{
+	char *bytes = malloc(file->tail_len + size + 1);
+
+	if (bytes == NULL)
+		return NULL;
+	if (file->tail_len > 0)
+		memcpy(bytes, file->tail, file->tail_len);
+	memcpy(bytes + file->tail_len, buf, size);
+	bytes[file->tail_len + size] = '\n';
+	return bytes;
+}
+
+/* A write, cut into what is appended now and what waits. */
+struct cut {
+	struct zk_port_topic topic;
+	char *bytes; /* owned */
+	size_t whole, tail_len;
+	size_t taken; /* of the write */
+};
+
+static int
+cut_lines(struct zk_fs *fs, const struct zk_handle *handle, const char *buf,
+    size_t size, struct cut *ret_cut)
+{
+	const struct zk_topic_file *file = handle->topic_file;
+	const size_t total = file->tail_len + size;
+	struct cut cut = {.taken = size};
+	size_t len;
+	int rc;
+
+	rc = fs->port.topic(fs->port.impl, handle->topic, &cut.topic);
+	if (rc < 0)
+		return rc;
+	cut.bytes = join(file, buf, size);
+	if (cut.bytes == NULL)
+		return -ENOMEM;
+	/* Room for a newline that has to be added. */
+	len = zk_lines_fit(cut.bytes, total,
+	    ZK_RECORD_MAX - (total == 0 || cut.bytes[total - 1] != '\n'));
+	cut.whole = zk_lines_whole(cut.bytes, len);
+	if (len < total) {
+		/* A part of it, of whole lines; the caller goes on behind. */
+		cut.taken = len > file->tail_len ? len - file->tail_len : 0;
+		rc = cut.taken == 0 ? -EMSGSIZE : 0;
+	} else if (cut.whole < len && size < ZK_TOPIC_CUT_MIN) {
+		cut.whole = ++len; /* the newline that join() has put there */
+	}
+	cut.tail_len = len - cut.whole;
+	if (rc == 0)
+		rc = zk_lines_check(cut.bytes, len, cut.topic.record_max);
+	if (rc < 0)
+		free(cut.bytes);
+	else
+		*ret_cut = cut;
+	return rc;
+}
+
+static int
+deal_whole(struct zk_fs *fs, const struct zk_handle *handle,
+    const struct cut *cut, struct plan **ret_plan)
+{
+	const struct zk_fs_port *port = &fs->port;
+	struct plan *plan = new_plan(1, cut->whole + cut->tail_len);
+	int rc = 0;
+
+	if (plan == NULL)
+		return -ENOMEM;
+	memcpy(plan->bytes, cut->bytes, cut->whole);
+	plan->parts[0].len = cut->whole;
+	plan->parts[0].partition = handle->ino;
+	if (handle->kind == ZK_NODE_ANY)
+		rc = port->partition(port->impl, handle->topic,
+		    atomic_fetch_add(&fs->turn, 1) % cut->topic.partitions,
+		    &plan->parts[0].partition);
+	if (rc < 0)
+		free(plan);
+	else
+		*ret_plan = plan;
+	return rc;
+}
+
+/* How many bytes go to each partition; -EINVAL: a line without a key. */
+static int
+count_keys(const struct zk_fs_port *port, const struct cut *cut, size_t *sizes)
+{
+	const char *at = cut->bytes, *end = cut->bytes + cut->whole;
+
+	while (at < end) {
+		const char *stop = memchr(at, '\n', (size_t)(end - at));
+		const size_t line = (size_t)(stop - at) + 1;
+		const char *tab = memchr(at, '\t', line);
+
+		if (tab == NULL)
+			return -EINVAL;
+		sizes[port->partition_of(port->impl, at, (size_t)(tab - at),
+		    cut->topic.partitions)] += line;
+		at += line;
+	}
+	return 0;
+}
+
+/* places: where in the plan's bytes the next line of each partition goes. */
+static void
+copy_lines(const struct zk_fs_port *port, const struct cut *cut, char *to,
+    size_t *places)
+{
+	const char *at = cut->bytes, *end = cut->bytes + cut->whole;
+
+	while (at < end) {
+		const char *stop = memchr(at, '\n', (size_t)(end - at));
+		const char *tab = memchr(at, '\t', (size_t)(end - at));
+		const size_t line = (size_t)(stop - at) + 1;
+		size_t *place = &places[port->partition_of(port->impl, at,
+		    (size_t)(tab - at), cut->topic.partitions)];
+
+		memcpy(to + *place, at, line);
+		*place += line;
+		at += line;
+	}
+}
+
+static int
+deal_counted(const struct zk_fs_port *port, uint64_t topic,
+    const struct cut *cut, size_t *sizes, struct plan **ret_plan)
+{
+	size_t parts = 0, off = 0;
+	struct plan *plan;
+	int rc = 0;
+
+	for (uint32_t i = 0; i < cut->topic.partitions; i++)
+		parts += sizes[i] > 0;
+	plan = new_plan(parts, cut->whole + cut->tail_len);
+	if (plan == NULL)
+		return -ENOMEM;
+	parts = 0;
+	for (uint32_t i = 0; i < cut->topic.partitions && rc == 0; i++) {
+		struct part *part = &plan->parts[parts];
+
+		if (sizes[i] == 0)
+			continue;
+		parts++;
+		part->off = off;
+		part->len = sizes[i];
+		sizes[i] = off;
+		off += part->len;
+		rc = port->partition(port->impl, topic, i, &part->partition);
+	}
+	if (rc < 0) {
+		free(plan);
+		return rc;
+	}
+	copy_lines(port, cut, plan->bytes, sizes);
+	*ret_plan = plan;
+	return 0;
+}
+
+/* Each line goes to the partition of its key. */
+static int
+deal_by_key(struct zk_fs *fs, uint64_t topic, const struct cut *cut,
+    struct plan **ret_plan)
+{
+	size_t *sizes = calloc(cut->topic.partitions, sizeof(*sizes));
+	int rc = -ENOMEM;
+
+	if (sizes != NULL)
+		rc = count_keys(&fs->port, cut, sizes);
+	if (rc == 0)
+		rc = deal_counted(&fs->port, topic, cut, sizes, ret_plan);
+	free(sizes);
+	return rc;
+}
+
+/* Room in the open file for what will wait. */
+static int
+reserve_tail(struct zk_topic_file *file, size_t len)
+{
+	char *grown;
+
+	if (len <= file->tail_cap)
+		return 0;
+	grown = realloc(file->tail, len);
+	if (grown == NULL)
+		return -ENOMEM;
+	file->tail = grown;
+	file->tail_cap = len;
+	return 0;
+}
+
+/* What a write of these bytes means; without a part: nothing yet. */
+static int
+make_plan(struct zk_fs *fs, struct zk_handle *handle, const char *buf,
+    size_t size, struct plan **ret_plan)
+{
+	struct plan *plan = NULL;
+	struct cut cut;
+	int rc;
+
+	rc = cut_lines(fs, handle, buf, size, &cut);
+	if (rc < 0)
+		return rc;
+	rc = reserve_tail(handle->topic_file, cut.tail_len);
+	if (rc == 0 && cut.whole == 0) {
+		plan = new_plan(0, cut.tail_len);
+		rc = plan == NULL ? -ENOMEM : 0;
+	} else if (rc == 0 && handle->kind == ZK_NODE_BY_KEY) {
+		rc = deal_by_key(fs, handle->topic, &cut, &plan);
+	} else if (rc == 0) {
+		rc = deal_whole(fs, handle, &cut, &plan);
+	}
+	if (rc == 0) {
+		ZK_ASSERT(plan != NULL);
+		plan->taken = cut.taken;
+		plan->len = cut.whole;
+		plan->tail_len = cut.tail_len;
+		memcpy(plan->bytes + cut.whole, cut.bytes + cut.whole,
+		    cut.tail_len);
+		*ret_plan = plan;
+	}
+	free(cut.bytes);
+	return rc;
+}
+
+/* Whoever opens the file next waits until this one's end is done. */
+static void
+count_closer(struct zk_fs *fs, const struct zk_handle *handle)
+{
+	struct zk_topic_file *file = handle->topic_file;
+	struct zk_inode *inode;
+
+	if (file->counted)
+		return;
+	(void)pthread_mutex_lock(&fs->inodes.lock);
+	inode = zk_inodes_find(&fs->inodes, handle->ino);
+	file->counted = inode != NULL;
+	if (inode != NULL)
+		inode->closers++;
+	(void)pthread_mutex_unlock(&fs->inodes.lock);
+}
+
+static void
+keep_tail(struct zk_fs *fs, struct zk_handle *handle, const struct plan *plan)
+{
+	struct zk_topic_file *file = handle->topic_file;
+
+	ZK_ASSERT(plan->tail_len <= file->tail_cap);
+
+	if (plan->tail_len > 0) {
+		memcpy(file->tail, plan->bytes + plan->len, plan->tail_len);
+		count_closer(fs, handle);
+	}
+	file->tail_len = plan->tail_len;
+}
+
+/* Not what waited before, unless it is certain that it was not appended. */
+static void
+write_instead(struct zk_call *call, int rc)
+{
+	if (rc == -ETIMEDOUT)
+		call->handle->topic_file->tail_len = 0;
+}
+
+static void
+write_answer(struct zk_call *call, const struct zk_outcome *out)
+{
+	const struct plan *plan = call->extra;
+
+	if (out->rc == 0) {
+		keep_tail(call->fs, call->handle, plan);
+		(void)fuse_reply_write(call->req, plan->taken);
+		return;
+	}
+	write_instead(call, out->rc);
+	zk_reply_rc_ino(call->req, out->rc);
+}
+
+static void
+submit(struct zk_call *call, struct plan *plan)
+{
+	plan->call = call;
+	call->extra = plan;
+	call->extra_len = plan->len;
+	call->send = send_plan;
+	call->lane = ZK_LANE_TOPICS;
+	zk_call_submit(call);
+}
+
+void
+zk_topic_write(fuse_req_t req, struct zk_handle *handle, const char *buf,
+    size_t size, int flags)
+{
+	struct zk_fs *fs = zk_fs_of(req);
+	const struct zk_command cmd = {.op = ZK_OP_NOP, .ino = handle->ino};
+	struct plan *plan = NULL;
+	struct zk_call *call;
+	int rc = 0;
+
+	if (handle->topic_file == NULL || (flags & O_APPEND) == 0)
+		rc = -EPERM;
+	else if (fs->port.session(fs->port.impl) == 0)
+		rc = -EROFS;
+	else
+		rc = make_plan(fs, handle, buf, size, &plan);
+	if (rc < 0) {
+		zk_reply_rc_ino(req, rc);
+		return;
+	}
+	if (plan->count == 0) {
+		keep_tail(fs, handle, plan);
+		(void)fuse_reply_write(req, plan->taken);
+		free(plan);
+		return;
+	}
+	call = zk_call_new(fs, req, &cmd, write_answer);
+	if (call == NULL) {
+		free(plan);
+		return;
+	}
+	call->handle = handle;
+	call->instead = write_instead;
+	submit(call, plan);
+}
+
+static void
+close_answer(struct zk_call *call, const struct zk_outcome *out)
+{
+	/* Nobody waits for it, so nobody hears when it fails. */
+	(void)out;
+	zk_handle_released(call->fs, call->cmd.ino);
+}
+
+/* What waits for the rest of its line is a record as it is. */
+static struct zk_call *
+last_append(struct zk_fs *fs, struct zk_handle *handle, struct plan **ret_plan)
+{
+	const struct zk_command cmd = {.op = ZK_OP_NOP, .ino = handle->ino};
+	struct plan *plan = NULL;
+	struct zk_call *call = NULL;
+
+	if (handle->topic_file->tail_len == 0 ||
+	    make_plan(fs, handle, "", 0, &plan) < 0)
+		return NULL;
+	if (plan->count > 0)
+		call = zk_call_new(fs, NULL, &cmd, close_answer);
+	if (call == NULL)
+		free(plan);
+	*ret_plan = plan;
+	return call;
+}
+
+void
+zk_topic_close(struct zk_fs *fs, struct zk_handle *handle)
+{
+	struct plan *plan = NULL;
+	struct zk_inode *inode;
+	struct zk_call *call;
+
+	if (handle->topic_file == NULL || !handle->topic_file->counted)
+		return;
+	call = last_append(fs, handle, &plan);
+	(void)pthread_mutex_lock(&fs->inodes.lock);
+	inode = zk_inodes_find(&fs->inodes, handle->ino);
+	if (inode != NULL) {
+		ZK_ASSERT(inode->closers > 0);
+		inode->closers--;
+		inode->releasing += call != NULL;
+	}
+	(void)pthread_mutex_unlock(&fs->inodes.lock);
+	if (call != NULL)
+		submit(call, plan);
+}
