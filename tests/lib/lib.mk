@@ -13,3 +13,4 @@ check-raft: check-history
 
 .PHONY: check-history
 -include $(HISTORY_OBJS:.o=.d)
+$(BUILD)/tests/unit/test_history: $(filter-out %/history_main.o,$(HISTORY_OBJS))

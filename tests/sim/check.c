@@ -48,6 +48,30 @@ check_leader(struct sim *sim, struct sim_host *host)
 	host->term = raft->term;
 }
 
+/*
+ * When a turn is over, the term and the vote that others may have heard of
+ * are on disk (Raft 3.8).
+ */
+static void
+check_hard_state(struct sim *sim, struct sim_host *host)
+{
+	const struct zk_raft *raft = raft_of(host);
+	struct zk_hard_state hard = {0};
+	struct zk_tx *tx;
+
+	if (host->hard_term == raft->term && host->hard_vote == raft->vote)
+		return;
+	host->hard_term = raft->term;
+	host->hard_vote = raft->vote;
+	if (zk_read_begin(host->store, &tx) < 0)
+		return;
+	(void)zk_hard_state_get(tx, &hard);
+	zk_read_end(tx);
+	if (hard.term != raft->term || hard.vote != raft->vote)
+		sim_fail(sim, "host %u: term %lu or its vote is not on disk",
+		    host->id, (unsigned long)raft->term);
+}
+
 /* Equal digests at equal index (state machine safety). */
 static void
 check_digest(struct sim *sim, struct sim_host *host,
@@ -102,7 +126,13 @@ sim_check_host(struct sim_host *host)
 	struct sim *sim = host->sim;
 	struct zk_tx *tx;
 
+	if (host->session != zk_member_session(host->member)) {
+		host->session = zk_member_session(host->member);
+		sim_tell(sim, "host %u: session %lu", host->id,
+		    (unsigned long)host->session);
+	}
 	check_leader(sim, host);
+	check_hard_state(sim, host);
 	if (zk_replica_applied(zk_member_replica(host->member)) ==
 	    host->applied)
 		return;
@@ -186,8 +216,10 @@ check_appends(struct sim *sim, uint32_t file)
 			sim_fail(sim, "record %lu is doubled",
 			    (unsigned long)op->value);
 		if (found != 0 && !is_unknown(op) && op->rc != 0)
-			sim_fail(sim, "record %lu was refused, and is there",
-			    (unsigned long)op->value);
+			sim_fail(sim,
+			    "record %lu was refused (%s), and is "
+			    "there",
+			    (unsigned long)op->value, zk_err_text(op->rc));
 		if (op->done && op->rc == 0 &&
 		    (found != 1 || op->out.offset != at * sizeof(uint64_t)))
 			sim_fail(sim, "record %lu is lost or elsewhere",
@@ -415,6 +447,22 @@ add_last_reads(struct sim *sim, struct history *history)
 }
 
 static void
+tell_op(const struct sim *sim, const struct history_op *entry)
+{
+	const struct sim_op *op;
+
+	if (entry == NULL || entry->name >= sim->op_count)
+		return;
+	op = &sim->ops[entry->name];
+	sim_tell(sim,
+	    "operation %u of host %u: value %lu, from %.3f to %.3f ms, held "
+	    "until %.3f ms",
+	    entry->name, op->host, (unsigned long)entry->value,
+	    (double)op->invoked_us / 1000, (double)op->returned_us / 1000,
+	    (double)op->held_us / 1000);
+}
+
+static void
 check_history(struct sim *sim)
 {
 	struct history history = {0};
@@ -424,6 +472,8 @@ check_history(struct sim *sim)
 		add(sim, &history, i);
 	add_last_reads(sim, &history);
 	report = history_check(&history);
+	tell_op(sim, report.op);
+	tell_op(sim, report.other);
 	if (report.verdict != HISTORY_GOOD)
 		sim_fail(sim, "history: %s: key %u, operations %u and %u",
 		    report.why, report.op != NULL ? report.op->key : 0,

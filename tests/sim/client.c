@@ -192,6 +192,7 @@ begin(struct sim_client *client, enum sim_op_kind kind, uint32_t file)
 
 	*op = (struct sim_op){
 	    .kind = kind,
+	    .host = client->host,
 	    .file = file,
 	    .value = ++sim->next_value,
 	    .version = HISTORY_UNTOLD,
@@ -338,8 +339,11 @@ release(struct sim_client *client)
 	    .ino = client->ino,
 	};
 
-	/* From now on it counts on nothing any more. */
-	client->hold->held_us = client->sim->now_us;
+	/*
+	 * From now on it counts on nothing any more.  How long it has had it
+	 * sim_clients_look() has noted: if this host was paused until now, it
+	 * did nothing with it meanwhile.
+	 */
 	client->hold = NULL;
 	(void)begin(client, SIM_RELEASE, 0);
 	(void)submit(client, &cmd, op_done);

@@ -16,7 +16,7 @@
  * its flush is on its way nevertheless.
  */
 
-#define SESSION_MS   4000u
+#define SESSION_MS   2000u
 #define ELECTION_MS  300u
 #define HEARTBEAT_MS 60u
 
@@ -198,6 +198,7 @@ sim_host_start(struct sim_host *host)
 	host->mail = NULL;
 	host->mail_last = &host->mail;
 	host->applied = host->conf_index = host->conf_newest = 0;
+	host->hard_term = host->hard_vote = host->session = 0;
 	host->lost = host->found = 0;
 	host->dying = host->deaf = false;
 	host->lag_us = 0;
@@ -355,6 +356,8 @@ mark_counts(struct sim *sim, struct sim_host *host)
 	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
 		if (counts[i].now > counts[i].seen)
 			sim_mark(sim, counts[i].mark);
+	if (m->sessions_ended > m_seen->sessions_ended)
+		sim_tell(sim, "host %u: ends a session", host->id);
 	host->replica_counts = *r;
 	host->member_counts = *m;
 }

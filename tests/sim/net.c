@@ -81,6 +81,19 @@ late_percent(const struct sim *sim, const uint8_t *bytes)
 	                                : sim->late_percent;
 }
 
+/*
+ * A connection gives a frame once.  Raft and the commands' numbers do not rely
+ * on that, the refusal of a command does: a second copy, met by a disk that is
+ * full by now, would be refused although the first was taken.
+ */
+static bool
+may_double(const struct sim *sim, const uint8_t *bytes)
+{
+	if (sim->quiet)
+		return false;
+	return bytes[0] != ZK_KIND_FORWARD || !sim->disks_fill;
+}
+
 void
 sim_send(struct sim_host *from, uint64_t to_node, const void *bytes, size_t len)
 {
@@ -98,7 +111,7 @@ sim_send(struct sim_host *from, uint64_t to_node, const void *bytes, size_t len)
 		return;
 	}
 	send_one(from, to, bytes, len, 50 + sim_random(rng, sim->delay_us));
-	if (sim->quiet)
+	if (!may_double(sim, bytes))
 		return;
 	if (sim_chance(rng, 2)) {
 		sim_mark(sim, MARK_MESSAGE_TWICE);

@@ -14,7 +14,7 @@
 
 #define FAULTS_US  8000000ull /* virtual */
 #define SETTLED_US 900000ull  /* before the first: there is a leader */
-#define LEASE_US   4000000ull /* some cuts outlast it */
+#define LEASE_US   2200000ull /* some cuts outlast it */
 
 static const struct {
 	const char *name;
@@ -118,6 +118,7 @@ sim_plan(struct sim *sim)
 		allowed &= ~(1u << FAULT_CHANGE);
 	if (allowed == 0)
 		allowed = 1u << FAULT_CUT;
+	sim->disks_fill = (allowed >> FAULT_FULL & 1) != 0;
 	sim->faults_us = FAULTS_US;
 	while (sim->fault_count < SIM_FAULTS_MAX) {
 		at_us += sim_random(&rng, gap_us);

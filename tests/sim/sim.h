@@ -98,6 +98,7 @@ enum sim_op_kind {
 /* One thing that a client did, for the checkers. */
 struct sim_op {
 	enum sim_op_kind kind;
+	unsigned host;
 	uint32_t file;
 	uint64_t expect; /* CAS: the version */
 	uint64_t value;  /* written, or read; HISTORY_NONE */
@@ -173,6 +174,8 @@ struct sim_host {
 	uint64_t term, applied;
 	uint64_t conf_index; /* the last one that was committed */
 	uint64_t conf_newest;
+	uint64_t hard_term, hard_vote;
+	uint64_t session;
 	uint64_t versions[SIM_FILES]; /* of the registers, read here */
 	struct zk_item_list items;    /* for the next turn */
 	struct sim_message *mail;     /* for the next turn, in order */
@@ -235,6 +238,7 @@ struct sim {
 	unsigned count;           /* hosts */
 	bool quiet;               /* no more faults */
 	bool changing;            /* members come and go */
+	bool disks_fill;          /* some time */
 	uint32_t log_keep;        /* short: members soon lag behind; 0: not */
 	uint32_t uncommitted_max; /* little; 0: not */
 	struct sim_host hosts[SIM_HOSTS_MAX];
