@@ -175,7 +175,7 @@ wait_ms(const struct zk_member *m, bool more)
 int
 zk_member_end(struct zk_member *m, uint32_t *ret_wait_ms)
 {
-	bool more = false;
+	bool full, more = false;
 	int rc;
 
 	zk_member_tick_session(m);
@@ -183,22 +183,23 @@ zk_member_end(struct zk_member *m, uint32_t *ret_wait_ms)
 	zk_member_tick_room(m);
 	zk_member_pass_commands(m);
 	rc = zk_replica_end(m->replica, &more);
-	if (rc == -ENOSPC && !zk_member_alone(m)) {
-		/* What we proposed may be with others: the next leader tells. */
-		rc = 0;
-	} else if (rc == -ENOSPC) {
-		/* Nothing of this turn has happened. */
+	full = rc == -ENOSPC;
+	/* Of several, what we proposed may be with others: wait for them. */
+	if (full && zk_member_alone(m)) {
 		zk_member_requeue(m);
 		zk_member_refuse_growth(m);
 		m->opening = m->opening && m->session != 0;
-		rc = 0;
 	}
+	if (full)
+		rc = 0;
 	if (rc < 0)
 		return rc;
 	/* A leader elected in this turn can be given what is queued. */
 	more = more || (m->queued.count > 0 && zk_member_leads(m)) ||
 	    ((m->session == 0 || m->roster_changed) && zk_member_leads(m));
-	*ret_wait_ms = wait_ms(m, more);
+	*ret_wait_ms = wait_ms(m, more && !full);
+	if (full && *ret_wait_ms > m->options.heartbeat_ms)
+		*ret_wait_ms = m->options.heartbeat_ms;
 	zk_member_finish(&m->answered, 0);
 	return 0;
 }

@@ -56,9 +56,18 @@ find_ticket(const struct zk_item_list *list, uint64_t ticket)
 	return item;
 }
 
+/* What ends something has no caller who would try again. */
+static bool
+must_happen(enum zk_op op)
+{
+	return op == ZK_OP_RELEASE || op == ZK_OP_REAP ||
+	    op == ZK_OP_LOCK_CANCEL || op == ZK_OP_UNLOCK_OWNER;
+}
+
 /*
  * A full disk undid the turn.  What makes the tree larger is refused; the rest
- * has another chance without it, but not for ever.
+ * has another chance without it, but not for ever, unless nobody would ask for
+ * it again.
  */
 #define FULL_TRIES_MAX 4u
 
@@ -71,9 +80,11 @@ zk_member_refuse_growth(struct zk_member *m)
 	zk_item_list_init(&kept);
 	zk_item_list_init(&lost);
 	while ((item = zk_item_list_pop(&m->queued)) != NULL)
-		zk_item_list_add(
-		    grows(item->op) || item->tries >= FULL_TRIES_MAX ? &lost
-		                                                     : &kept,
+		zk_item_list_add(grows(item->op) ||
+		            (item->tries >= FULL_TRIES_MAX &&
+		                !must_happen(item->op))
+		        ? &lost
+		        : &kept,
 		    item);
 	m->queued = kept;
 	zk_item_list_settle(&m->queued);

@@ -9,11 +9,11 @@
 #include "daemon/replica_impl.h"
 
 static bool
-is_alone(const struct zk_replica *r)
+is_alone(const struct zk_raft *raft)
 {
-	const struct zk_conf *conf = zk_raft_conf(&r->raft);
+	const struct zk_conf *conf = zk_raft_conf(raft);
 
-	return conf->count == 1 && conf->ids[0] == r->raft.self;
+	return conf->count == 1 && conf->ids[0] == raft->self;
 }
 
 /* A code that no turn survives. */
@@ -337,8 +337,9 @@ flush(struct zk_replica *r)
 		return 0;
 	}
 	/* The log alone is nothing that readers look at. */
-	rc = applied == r->applied && !is_alone(r) ? zk_store_commit_later(tx)
-	                                           : zk_store_commit(tx);
+	rc = applied == r->applied && !is_alone(&r->raft)
+	    ? zk_store_commit_later(tx)
+	    : zk_store_commit(tx);
 	if (rc == 0)
 		r->applied = applied;
 	return rc;
@@ -388,7 +389,7 @@ send_held(struct zk_replica *r)
 int
 zk_replica_end(struct zk_replica *r, bool *ret_more)
 {
-	const bool alone = is_alone(r);
+	const bool alone = is_alone(&r->raft);
 	const bool stored = r->wrote;
 	int rc = r->fatal;
 
@@ -414,7 +415,9 @@ zk_replica_end(struct zk_replica *r, bool *ret_more)
 	if (rc < 0) {
 		undo(r);
 		r->counts.disk_full += rc == -ENOSPC;
-		if (rc == -ENOSPC && !alone && resign(r) < 0)
+		/* Alone before this turn, and in it: nobody has heard a thing. */
+		if (rc == -ENOSPC && !(alone && is_alone(&r->raft)) &&
+		    resign(r) < 0)
 			return r->fatal;
 		return rc;
 	}

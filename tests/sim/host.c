@@ -198,7 +198,7 @@ sim_host_start(struct sim_host *host)
 	host->mail = NULL;
 	host->mail_last = &host->mail;
 	host->applied = host->conf_index = host->conf_newest = 0;
-	host->hard_term = host->hard_vote = host->session = 0;
+	host->session = 0;
 	host->lost = host->found = 0;
 	host->dying = host->deaf = false;
 	host->lag_us = 0;
@@ -222,6 +222,7 @@ sim_host_start(struct sim_host *host)
 		return;
 	}
 	host->up = true;
+	sim_check_start(host);
 	sim_clients_reset(host);
 	meet_others(host);
 }
@@ -267,6 +268,7 @@ sim_host_wipe(struct sim_host *host)
 		(void)closedir(dir);
 	(void)rmdir(host->dir);
 	host->restart_us = 0;
+	host->term = host->vote = 0;
 	memset(host->versions, 0, sizeof(host->versions));
 	if (!host->sim->failed)
 		sim_host_name(host, NULL);

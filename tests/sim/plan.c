@@ -449,7 +449,7 @@ sim_heal(struct sim *sim)
 
 		host->arm = ARM_NONE;
 		if (host->busy_us > sim->now_us)
-			host->busy_us = sim->now_us;
+			host->busy_us = sim->now_us + 1;
 		if (host->restart_us > sim->now_us)
 			host->restart_us = sim->now_us;
 	}

@@ -171,10 +171,9 @@ struct sim_host {
 	struct zk_replica_counts replica_counts;
 	struct zk_member_counts member_counts;
 	enum zk_role role;
-	uint64_t term, applied;
+	uint64_t term, vote, applied;
 	uint64_t conf_index; /* the last one that was committed */
 	uint64_t conf_newest;
-	uint64_t hard_term, hard_vote;
 	uint64_t session;
 	uint64_t versions[SIM_FILES]; /* of the registers, read here */
 	struct zk_item_list items;    /* for the next turn */
@@ -315,6 +314,7 @@ bool sim_clients_idle(const struct sim_host *host);
 void sim_client_read(struct sim_host *host, uint64_t ctx, bool reached);
 
 /* check.c */
+void sim_check_start(struct sim_host *host);
 void sim_check_host(struct sim_host *host);
 bool sim_has_converged(struct sim *sim);
 void sim_check_end(struct sim *sim);
