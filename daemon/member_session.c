@@ -101,7 +101,7 @@ zk_member_session_opened(struct zk_member *m, uint64_t session)
 {
 	/* The leader counts from when it applied what was asked for before. */
 	m->opening = false;
-	if (m->now.mono_ms >= lease_end(m)) {
+	if (m->now.mono_ms >= zk_member_lease_end(m)) {
 		/* It took so long that it may be over already. */
 		zk_member_lose_session(m);
 		return;

@@ -17,12 +17,14 @@
 #define WRAP(name) __asm__("__wrap_" name)
 
 int real_commit(struct zk_tx *tx) REAL("zk_store_commit");
+int real_commit_later(struct zk_tx *tx) REAL("zk_store_commit_later");
 int real_answer_get(struct zk_tx *tx, uint64_t session, uint64_t number,
     struct zk_outcome *ret_outcome) REAL("zk_answer_get");
 int real_propose(struct zk_replica *replica, const struct zk_bytes *commands,
     size_t count) REAL("zk_replica_propose");
 
 int wrap_commit(struct zk_tx *tx) WRAP("zk_store_commit");
+int wrap_commit_later(struct zk_tx *tx) WRAP("zk_store_commit_later");
 bool wrap_has_room(struct zk_store *store, uint64_t now_ms)
     WRAP("zk_store_has_room");
 int wrap_answer_get(struct zk_tx *tx, uint64_t session, uint64_t number,
@@ -78,14 +80,14 @@ die(struct sim_host *host, bool before)
 	host->dying = true;
 }
 
-int
-wrap_commit(struct zk_tx *tx)
+static int
+commit(struct zk_tx *tx, int (*really)(struct zk_tx *tx))
 {
 	struct sim_host *host = running;
 	int rc;
 
 	if (host == NULL)
-		return real_commit(tx);
+		return really(tx);
 	take_time(host);
 	if (is_armed(host, true)) {
 		die(host, true);
@@ -97,10 +99,22 @@ wrap_commit(struct zk_tx *tx)
 		zk_store_abort(tx);
 		return -ENOSPC;
 	}
-	rc = real_commit(tx);
+	rc = really(tx);
 	if (is_armed(host, false))
 		die(host, false);
 	return rc;
+}
+
+int
+wrap_commit(struct zk_tx *tx)
+{
+	return commit(tx, real_commit);
+}
+
+int
+wrap_commit_later(struct zk_tx *tx)
+{
+	return commit(tx, real_commit_later);
 }
 
 bool

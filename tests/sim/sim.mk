@@ -8,7 +8,8 @@ SIM_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/sim/*.c)) \
 SIM_HOUSE := base/% store/% consensus/raft% consensus/msg_codec.o \
              daemon/member% daemon/replica% daemon/inbox.o daemon/news.o
 # See tests/sim/disk.c.
-SIM_WRAP  := zk_store_commit zk_store_has_room zk_answer_get zk_replica_propose
+SIM_WRAP  := zk_store_commit zk_store_commit_later zk_store_has_room \
+             zk_answer_get zk_replica_propose
 
 $(SIM): $(SIM_OBJS) $(filter $(SIM_HOUSE:%=$(BUILD)/%),$(OBJS))
 	@echo "  LD      $@"
