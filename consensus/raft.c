@@ -493,6 +493,20 @@ zk_raft_step(struct zk_raft *r, const struct zk_event *ev,
 	return rc;
 }
 
+void
+zk_raft_undo(struct zk_raft *r, const struct zk_raft *before,
+    struct zk_effects *ret_fx)
+{
+	const uint64_t attempt = r->read_attempt;
+
+	effects_clear(ret_fx, r);
+	zk_raft_reads_fail(r, ret_fx);
+	*r = *before;
+	/* Answered meanwhile, or failed just now; and no number twice. */
+	memset(r->reads, 0, sizeof(r->reads));
+	r->read_attempt = attempt;
+}
+
 bool
 zk_raft_wants_snapshot(const struct zk_raft *r, uint64_t index)
 {

@@ -418,6 +418,14 @@ int zk_raft_init(struct zk_raft *r, const struct zk_raft_start *start);
 int zk_raft_step(struct zk_raft *r, const struct zk_event *ev,
     struct zk_effects *ret_fx);
 
+/*
+ * Takes back the steps since *before was copied from *r, none of whose effects
+ * on the disk have come to pass.  Reads that wait are in ret_fx->failed; the
+ * rest of *ret_fx is empty.  Messages may have gone: see ZK_EV_RESIGN.
+ */
+void zk_raft_undo(struct zk_raft *r, const struct zk_raft *before,
+    struct zk_effects *ret_fx);
+
 /* The newest configuration in the log, in force from its append on. */
 const struct zk_conf *zk_raft_conf(const struct zk_raft *r);
 

@@ -295,7 +295,10 @@ step_stored(struct zk_replica *r)
 static void
 undo(struct zk_replica *r)
 {
-	r->raft = r->raft_before;
+	zk_raft_undo(&r->raft, &r->raft_before, &r->fx);
+	for (size_t i = 0; i < r->fx.failed_count; i++)
+		r->options.sink.barrier(r->options.sink.arg, r->fx.failed[i],
+		    false);
 	r->log_first = r->log_first_before;
 	r->log_bytes = r->log_bytes_before;
 	r->held_count = 0;
