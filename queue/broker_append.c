@@ -223,27 +223,27 @@ is_in_flight(const struct zk_part *part, uint64_t number)
 }
 
 void
-zk_append_answered(struct zk_part *part, enum zk_verdict verdict, uint64_t from,
-    uint64_t number, uint64_t offset, uint64_t leader, uint64_t term)
+zk_append_answered(struct zk_part *part, const struct zk_answered *said)
 {
+	const uint64_t number = said->number;
 	struct zk_broker *b = part->broker;
 	struct zk_request *request;
 
-	if (verdict == ZK_SAY_DONE) {
+	if (said->verdict == ZK_SAY_DONE) {
 		request = take(&part->flight, number);
 		if (request == NULL)
 			request = take(&part->queued, number);
 		part->progress_ms = zk_broker_now(b);
 		if (request != NULL)
-			done(part, request, offset);
+			done(part, request, said->offset);
 		return;
 	}
-	was_refused(&part->flight, verdict, number);
-	was_refused(&part->queued, verdict, number);
+	was_refused(&part->flight, said->verdict, number);
+	was_refused(&part->queued, said->verdict, number);
 	/* Of what was sent to somebody else before. */
-	if (from != part->aimed || !is_in_flight(part, number))
+	if (said->from != part->aimed || !is_in_flight(part, number))
 		return;
-	switch (verdict) {
+	switch (said->verdict) {
 	case ZK_SAY_FULL:
 		refused_for_room(part, number);
 		return;
@@ -255,7 +255,7 @@ zk_append_answered(struct zk_part *part, enum zk_verdict verdict, uint64_t from,
 		break;
 	case ZK_SAY_NOTLEADER:
 	case ZK_SAY_UNKNOWN:
-		zk_part_hear_leader(part, from, leader, term);
+		zk_part_hear_leader(part, said->from, said->leader, said->term);
 		break;
 	case ZK_SAY_DONE:
 	default:
@@ -305,9 +305,17 @@ zk_append_tell(struct zk_part *part, uint64_t to, uint64_t session,
 	size_t at;
 
 	if (to == b->options.self) {
+		const struct zk_answered said = {
+		    .verdict = verdict,
+		    .from = to,
+		    .number = number,
+		    .offset = offset,
+		    .leader = leader,
+		    .term = term,
+		};
+
 		if (session == b->session)
-			zk_append_answered(part, verdict, to, number, offset,
-			    leader, term);
+			zk_append_answered(part, &said);
 		return;
 	}
 	host = zk_host_get(b, to);
@@ -315,7 +323,7 @@ zk_append_tell(struct zk_part *part, uint64_t to, uint64_t session,
 	    extend_answer(&host->out[ZK_BROKER_FAST], part->id, session,
 	        verdict, number, offset))
 		return;
-	if (!zk_host_begin(b, to, ZK_BROKER_FAST, ZK_TELL_ANSWER, part->id,
+	if (!zk_host_begin(part, to, ZK_BROKER_FAST, ZK_TELL_ANSWER,
 	        ANSWER_HEAD + 16, &enc))
 		return;
 	at = enc.len - 8;
@@ -337,23 +345,24 @@ zk_append_on_answer(struct zk_broker *b, uint64_t from, uint64_t id,
 	struct zk_part *part = zk_part_find(b, id);
 	const uint64_t session = zk_dec_u64(dec);
 	const uint8_t verdict = zk_dec_u8(dec);
-	const uint64_t leader = zk_dec_u64(dec);
-	const uint64_t term = zk_dec_u64(dec);
-	const uint32_t count = zk_dec_u32(dec);
+	struct zk_answered said = {.from = from};
+	uint32_t count;
 
+	said.leader = zk_dec_u64(dec);
+	said.term = zk_dec_u64(dec);
+	count = zk_dec_u32(dec);
 	if (dec->failed || verdict < ZK_SAY_DONE || verdict > ZK_SAY_UNKNOWN ||
 	    count > ZK_FAST_FRAME_MAX / 16)
 		return -EPROTO;
+	said.verdict = (enum zk_verdict)verdict;
 	for (uint32_t i = 0; i < count; i++) {
-		const uint64_t number = zk_dec_u64(dec);
-		const uint64_t offset = zk_dec_u64(dec);
-
+		said.number = zk_dec_u64(dec);
+		said.offset = zk_dec_u64(dec);
 		if (dec->failed)
 			return -EPROTO;
 		if (part == NULL || session != b->session)
 			continue;
-		zk_append_answered(part, (enum zk_verdict)verdict, from, number,
-		    offset, leader, term);
+		zk_append_answered(part, &said);
 		zk_broker_touch(part);
 	}
 	return 0;
@@ -387,8 +396,8 @@ forward(struct zk_part *part, uint64_t to, uint64_t acked, size_t count)
 	for (size_t i = 0; i < count; i++)
 		size += 8 + 4 + b->offers[i].len;
 	/* What cannot be sent is sent again, like what was lost. */
-	if (!zk_host_begin(b, to, ZK_BROKER_BULK, ZK_TELL_FORWARD, part->id,
-	        size, &enc))
+	if (!zk_host_begin(part, to, ZK_BROKER_BULK, ZK_TELL_FORWARD, size,
+	        &enc))
 		return;
 	zk_enc_u64(&enc, b->session);
 	zk_enc_u64(&enc, acked);

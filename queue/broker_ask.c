@@ -139,7 +139,7 @@ reply(struct zk_part *part, uint64_t to, uint64_t number, int rc,
 	struct zk_enc enc;
 
 	zk_part_picture(part, &info);
-	if (!zk_host_begin(b, to, lane, ZK_TELL_REPLY, part->id,
+	if (!zk_host_begin(part, to, lane, ZK_TELL_REPLY,
 	        8 + 8 + 8 + INFO_BYTES_MAX + 4 + len, &enc))
 		return 0;
 	zk_enc_u64(&enc, number);
@@ -239,8 +239,7 @@ ask(struct zk_part *part, struct zk_request *request, uint64_t to)
 	struct zk_enc enc;
 
 	request->asked_ms = zk_broker_now(b);
-	if (!zk_host_begin(b, to, ZK_BROKER_FAST, ZK_TELL_ASK, part->id, 64,
-	        &enc))
+	if (!zk_host_begin(part, to, ZK_BROKER_FAST, ZK_TELL_ASK, 64, &enc))
 		return;
 	zk_enc_u64(&enc, request->number);
 	zk_enc_u8(&enc, (uint8_t)request->kind);
@@ -275,8 +274,8 @@ zk_ask_pump(struct zk_part *part)
 		struct zk_enc enc;
 
 		part->watch_ms = zk_broker_now(b);
-		if (zk_host_begin(b, aim, ZK_BROKER_FAST, ZK_TELL_WATCH,
-		        part->id, 0, &enc))
+		if (zk_host_begin(part, aim, ZK_BROKER_FAST, ZK_TELL_WATCH, 0,
+		        &enc))
 			zk_host_commit(b, aim, ZK_BROKER_FAST, &enc);
 	}
 }
@@ -390,7 +389,7 @@ tell_info(struct zk_part *part, uint64_t to)
 	struct zk_broker *b = part->broker;
 	struct zk_enc enc;
 
-	if (!zk_host_begin(b, to, ZK_BROKER_FAST, ZK_TELL_INFO, part->id,
+	if (!zk_host_begin(part, to, ZK_BROKER_FAST, ZK_TELL_INFO,
 	        INFO_BYTES_MAX, &enc))
 		return;
 	enc_info(&enc, &part->info);

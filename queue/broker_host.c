@@ -97,9 +97,8 @@ reserve(struct zk_out *out, size_t bytes)
 	return true;
 }
 
-bool
-zk_host_begin(struct zk_broker *b, uint64_t to, unsigned lane,
-    enum zk_message_kind kind, uint64_t partition, size_t bytes,
+static bool
+begin(struct zk_broker *b, uint64_t to, unsigned lane, size_t bytes,
     struct zk_enc *ret_enc)
 {
 	const size_t max =
@@ -119,8 +118,17 @@ zk_host_begin(struct zk_broker *b, uint64_t to, unsigned lane,
 		return false;
 	zk_enc_init(ret_enc, out->bytes, out->len + bytes);
 	ret_enc->len = out->len;
+	return true;
+}
+
+bool
+zk_host_begin(const struct zk_part *part, uint64_t to, unsigned lane,
+    enum zk_message_kind kind, size_t bytes, struct zk_enc *ret_enc)
+{
+	if (!begin(part->broker, to, lane, bytes, ret_enc))
+		return false;
 	zk_enc_u8(ret_enc, (uint8_t)kind);
-	zk_enc_u64(ret_enc, partition);
+	zk_enc_u64(ret_enc, part->id);
 	return true;
 }
 
@@ -245,9 +253,10 @@ tell_alive(struct zk_broker *b)
 		const uint64_t node = b->hosts[i].node;
 
 		if (!b->hosts[i].shared ||
-		    !zk_host_begin(b, node, ZK_BROKER_FAST, ZK_TELL_ALIVE, 0,
-		        16, &enc))
+		    !begin(b, node, ZK_BROKER_FAST, 16, &enc))
 			continue;
+		zk_enc_u8(&enc, ZK_TELL_ALIVE);
+		zk_enc_u64(&enc, 0);
 		zk_enc_u64(&enc, b->session);
 		zk_enc_u8(&enc, b->room ? 1 : 0);
 		zk_host_commit(b, node, ZK_BROKER_FAST, &enc);

@@ -334,9 +334,8 @@ struct zk_host *zk_host_get(struct zk_broker *b, uint64_t node); /* or NULL */
  * Begins a message of that kind, with room for `bytes` after its head, into
  * *ret_enc, whose buffer is the frame's.  false: no memory, or no such host.
  */
-bool zk_host_begin(struct zk_broker *b, uint64_t to, unsigned lane,
-    enum zk_message_kind kind, uint64_t partition, size_t bytes,
-    struct zk_enc *ret_enc);
+bool zk_host_begin(const struct zk_part *part, uint64_t to, unsigned lane,
+    enum zk_message_kind kind, size_t bytes, struct zk_enc *ret_enc);
 void zk_host_commit(struct zk_broker *b, uint64_t to, unsigned lane,
     const struct zk_enc *enc);
 void zk_host_flush(struct zk_broker *b);
@@ -354,9 +353,13 @@ void zk_append_submit(struct zk_broker *b, struct zk_request *request);
 void zk_append_pump(struct zk_part *part);
 bool zk_append_can_send(struct zk_part *part);
 void zk_append_tick(struct zk_broker *b);
-void zk_append_answered(struct zk_part *part, enum zk_verdict verdict,
-    uint64_t from, uint64_t number, uint64_t offset, uint64_t leader,
-    uint64_t term);
+/* What one who was asked says of a batch of this host. */
+struct zk_answered {
+	enum zk_verdict verdict;
+	uint64_t from, number, offset;
+	uint64_t leader, term; /* as far as `from` knows */
+};
+void zk_append_answered(struct zk_part *part, const struct zk_answered *said);
 /* What from says of who leads; 0: nobody. */
 void zk_part_hear_leader(struct zk_part *part, uint64_t from, uint64_t leader,
     uint64_t term);

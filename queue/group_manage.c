@@ -167,8 +167,8 @@ ask_to_leave(struct zk_group *g)
 		return;
 	g->left_ms = now;
 	for (uint32_t i = 0; i < spec->replica_count; i++)
-		if (zk_host_begin(b, spec->replicas[i], ZK_BROKER_FAST,
-		        ZK_TELL_LEFT, g->part->id, 0, &enc))
+		if (zk_host_begin(g->part, spec->replicas[i], ZK_BROKER_FAST,
+		        ZK_TELL_LEFT, 0, &enc))
 			zk_host_commit(b, spec->replicas[i], ZK_BROKER_FAST,
 			    &enc);
 }
@@ -208,7 +208,7 @@ zk_group_on_left(struct zk_broker *b, uint64_t from, uint64_t id)
 	    zk_raft_conf_slot(zk_raft_conf(&g->raft), from) >= 0 ||
 	    zk_raft_term_at(&g->raft, g->raft.commit_index) != g->raft.term)
 		return 0;
-	if (zk_host_begin(b, from, ZK_BROKER_FAST, ZK_TELL_GONE, id, 0, &enc))
+	if (zk_host_begin(part, from, ZK_BROKER_FAST, ZK_TELL_GONE, 0, &enc))
 		zk_host_commit(b, from, ZK_BROKER_FAST, &enc);
 	return 0;
 }
@@ -297,8 +297,8 @@ zk_group_doze(struct zk_group *g)
 		return;
 	for (uint32_t i = 0; i < conf->count; i++) {
 		if (conf->ids[i] == g->raft.self ||
-		    !zk_host_begin(b, conf->ids[i], ZK_BROKER_FAST,
-		        ZK_TELL_SLEEP, g->part->id, 16, &enc))
+		    !zk_host_begin(g->part, conf->ids[i], ZK_BROKER_FAST,
+		        ZK_TELL_SLEEP, 16, &enc))
 			continue;
 		zk_enc_u64(&enc, g->raft.term);
 		zk_enc_u64(&enc, g->raft.last_index);

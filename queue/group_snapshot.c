@@ -25,8 +25,8 @@ zk_group_snapshot(struct zk_group *g, uint64_t to)
 	uint64_t conf_index = state->confs[0].index;
 	struct zk_enc enc;
 
-	if (zk_host_begin(b, to, ZK_BROKER_BULK, ZK_TELL_SNAPSHOT, g->part->id,
-	        size, &enc)) {
+	if (zk_host_begin(g->part, to, ZK_BROKER_BULK, ZK_TELL_SNAPSHOT, size,
+	        &enc)) {
 		if (conf_index > state->base_index)
 			conf_index = state->base_index;
 		zk_enc_u64(&enc, g->raft.term);
@@ -115,8 +115,7 @@ tell_have(struct zk_group *g, uint64_t to, uint64_t index)
 	struct zk_broker *b = g->part->broker;
 	struct zk_enc enc;
 
-	if (!zk_host_begin(b, to, ZK_BROKER_FAST, ZK_TELL_HAVE, g->part->id, 16,
-	        &enc))
+	if (!zk_host_begin(g->part, to, ZK_BROKER_FAST, ZK_TELL_HAVE, 16, &enc))
 		return;
 	zk_enc_u64(&enc, g->raft.term);
 	zk_enc_u64(&enc, index);

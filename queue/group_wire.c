@@ -127,7 +127,7 @@ zk_group_send(struct zk_group *g, const struct zk_msg *asked)
 	int rc = 0;
 
 	sent.index = msg.index;
-	if (zk_host_begin(b, msg.to, lane, ZK_TELL_RAFT, g->part->id,
+	if (zk_host_begin(g->part, msg.to, lane, ZK_TELL_RAFT,
 	        size_of(&msg, bulk), &enc)) {
 		at = enc.len;
 		/* Heads tell what follows, so that is encoded first. */

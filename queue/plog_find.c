@@ -55,6 +55,7 @@ find(struct zk_tx *tx, uint64_t id, struct zk_pspan span, const struct aim *aim,
 	while (span.first <= span.last) {
 		uint64_t at = span.first + (span.last - span.first) / 2;
 		struct zk_pentry entry;
+		bool reached;
 		int rc;
 
 		/* Every other step halves, so that a bad guess costs little. */
@@ -67,11 +68,12 @@ find(struct zk_tx *tx, uint64_t id, struct zk_pspan span, const struct aim *aim,
 			rc = tx->fatal = -ZK_ECORRUPT;
 		if (rc < 0)
 			return rc;
-		if (aim->reached(aim, &entry)) {
-			if (by_offset && entry.offset <= aim->offset) {
-				*ret_index = at; /* it holds the offset */
-				return 0;
-			}
+		reached = aim->reached(aim, &entry);
+		if (reached && by_offset && entry.offset <= aim->offset) {
+			span.first = at; /* it holds the offset */
+			break;
+		}
+		if (reached) {
 			span.last = at - 1;
 			span.end = entry.offset;
 		} else {

@@ -166,11 +166,12 @@ Test(topics_node, many_threads_append_and_read, .init = begin, .fini = end)
 	}
 	for (unsigned i = 0; i < WRITERS; i++)
 		(void)pthread_join(threads[i], NULL);
+	/* The picture of the last turn is made after its answers. */
+	zk_topics_node_stop(node);
 	zk_topics_node_status(node, &status);
 	cr_assert_eq(status.counts.appends, (uint64_t)WRITERS * BATCHES);
 	cr_assert_eq(zk_broker_info(zk_topics_node_broker(node), PART, &info),
 	    0);
-	zk_topics_node_stop(node);
 	zk_topics_node_close(node);
 	open_node();
 	set();
