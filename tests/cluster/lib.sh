@@ -2,8 +2,9 @@
 # tests/mount/lib.sh an ensemble of daemons on this machine, z1 to z3, each
 # with a data directory, a mount, a log and an address of its own: $WORK/d1,
 # $WORK/m1, $WORK/z1.log ...  A test may set before: VOTERS, how many are in
-# SOURCE (3), and HOSTS, how many there are in all.  Tests that need hosts with
-# a network between them source hosts.sh instead, which comes here.
+# SOURCE (3), HOSTS, how many there are in all, and SESSION, in seconds (4).
+# Tests that need hosts with a network between them source hosts.sh instead,
+# which comes here.
 #
 #   start_all [OPTS]      all at once, until each is mounted
 #   start_member I [OPTS] one, until it is mounted or has given up
@@ -37,7 +38,7 @@ VOTERS=${VOTERS:-3}
 HOSTS=${HOSTS:-$VOTERS}
 ALL=$(seq -s " " "$VOTERS")
 EVERY=$(seq -s " " "$HOSTS")
-SESSION=4 # seconds
+SESSION=${SESSION:-4} # seconds
 AT=() # the command before that of member I; hosts.sh sets it
 ADDRESS=()
 
