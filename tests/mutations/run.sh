@@ -62,7 +62,7 @@ run()
 		;;
 	history) timeout 60 tests/lib/check-histories.sh build/tests/lib/history ;;
 	unit:*)
-		timeout 120 "build/tests/unit/${1#unit:}" -j1 --always-succeed=0
+		timeout 120 "build/tests/unit/${1#unit:}" -j1
 		;;
 	fault)
 		timeout 200 "$copy/build/tests/fault/fault" \
