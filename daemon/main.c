@@ -15,11 +15,11 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "daemon/cluster.h"
+#include "daemon/early.h"
 #include "daemon/guard.h"
 #include "daemon/join.h"
 #include "daemon/launch.h"
 #include "daemon/mountpoint.h"
-#include "daemon/news.h"
 #include "daemon/node.h"
 #include "daemon/options.h"
 #include "daemon/port.h"
@@ -58,15 +58,8 @@ static struct daemon {
 	/* Of a mount that this program has taken over. */
 	bool taken;
 	struct zk_upgrade upgrade;
-	/* What is applied before there is a mount to tell. */
-	pthread_mutex_t early_lock;
-	bool early; /* protected by early_lock */
-	atomic_bool early_replaced;
-	struct zk_news changes; /* protected by early_lock */
-} the = {.early_lock = PTHREAD_MUTEX_INITIALIZER};
-
-/* How long a handover waits for what is under way. */
-#define FREEZE_MS 5000u
+	struct zk_early early;
+} the = {.early = ZK_EARLY_INIT};
 
 static void
 on_signal(int signo)
@@ -83,25 +76,15 @@ on_signal(int signo)
 
 static void on_fatal(void *arg, int rc, const char *what);
 
-/*
- * Before the mount is made there is nobody to tell; but a mount that is taken
- * over has caches, and watchers.
- */
 static void
 on_changed(void *arg, const struct zk_change *change)
 {
-	struct zk_fs *fs = the.fs;
-	int rc = 0;
+	int rc;
+	struct zk_fs *fs;
 
 	if (the.topics != NULL)
 		zk_topics_changed(the.topics, change);
-	if (fs == NULL) {
-		(void)pthread_mutex_lock(&the.early_lock);
-		fs = the.fs;
-		if (fs == NULL && the.early)
-			rc = zk_news_add(&the.changes, change);
-		(void)pthread_mutex_unlock(&the.early_lock);
-	}
+	fs = zk_early_change(&the.early, change, &rc);
 	if (rc < 0)
 		on_fatal(arg, rc, "news");
 	if (fs != NULL)
@@ -121,14 +104,13 @@ on_replacing(void *arg)
 static void
 on_replaced(void *arg)
 {
-	struct zk_fs *fs = the.fs;
+	struct zk_fs *fs;
 
 	(void)arg;
 	if (the.topics != NULL)
 		zk_topics_changed(the.topics, NULL);
-	if (fs == NULL) {
-		atomic_store(&the.early_replaced, true);
-	} else {
+	fs = zk_early_replaced(&the.early);
+	if (fs != NULL) {
 		zk_fs_session_changed(fs);
 		zk_fs_replaced(fs);
 	}
@@ -143,26 +125,6 @@ on_partition(void *arg, uint64_t partition)
 	(void)arg;
 	if (fs != NULL)
 		zk_fs_appended(fs, partition);
-}
-
-static void
-tell_early(void *arg, const struct zk_change *change)
-{
-	zk_fs_changed(arg, change);
-}
-
-/* From now on there is somebody to tell, after what is to be told already. */
-static void
-set_fs(struct zk_fs *fs)
-{
-	(void)pthread_mutex_lock(&the.early_lock);
-	zk_news_tell(&the.changes, tell_early, fs);
-	the.fs = fs;
-	the.early = false;
-	(void)pthread_mutex_unlock(&the.early_lock);
-	zk_news_fini(&the.changes);
-	if (atomic_load(&the.early_replaced))
-		zk_fs_forget(fs);
 }
 
 static void
@@ -394,8 +356,8 @@ open_topics(struct zk_fault *ret_fault)
 	    .dir = the.options.data,
 	    .store = the.store,
 	    .op_timeout_ms = the.options.op_timeout_ms,
-	    .network = cluster == NULL ? NULL
-	                               : zk_cluster_topics_network(cluster),
+	    .network =
+	        cluster == NULL ? NULL : zk_cluster_topics_network(cluster),
 	    .changed = on_partition,
 	    .fatal = on_fatal,
 	};
@@ -470,7 +432,8 @@ open_fs(struct zk_fault *ret_fault)
 		    "cannot mount on %s: %s", the.mountpoint.dir,
 		    zk_err_text(rc));
 	the.report.fs = fs;
-	set_fs(fs);
+	zk_early_end(&the.early, fs);
+	the.fs = fs;
 	zk_guard_begin(&the.guard, the.mountpoint.dir);
 	if (the.taken)
 		return 0;
@@ -547,73 +510,27 @@ stop(void)
 	zk_store_close(the.store);
 }
 
-/* Why another program cannot take over now: then all is as before. */
-static int
-get_ready(struct zk_fault *ret_fault)
-{
-	int rc = zk_upgrade_check(ret_fault), back;
-
-	if (rc < 0)
-		return rc;
-	rc = zk_fs_freeze(the.fs, FREEZE_MS);
-	if (rc == 0)
-		return 0;
-	back = zk_fs_thaw(the.fs);
-	if (back < 0)
-		on_fatal(NULL, back, "thaw");
-	return zk_fault_set(ret_fault, rc, ZK_EXIT_SYSTEM, "not now: %s",
-	    zk_err_text(rc));
-}
-
-static uint64_t
-now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
-/* Another program takes over, and this does not return; or it says why not. */
-static void
-upgrade(void)
-{
-	struct zk_upgrade *up = &the.upgrade;
-	const uint64_t began_ms = now_ms();
-	struct zk_fault fault;
-	int rc;
-
-	if (get_ready(&fault) < 0) {
-		zk_log_warnx("UPGRADE refused: %s", fault.text);
-		the.report.upgrades_refused++;
-		return;
-	}
-	up->frozen_ms = began_ms;
-	zk_upgrade_block_signals(true);
-	zk_node_leave(the.node, &up->legacy);
-	if (the.join.cluster != NULL)
-		zk_cluster_stop(the.join.cluster);
-	(void)snprintf(up->mountpoint, sizeof(up->mountpoint), "%s",
-	    the.mountpoint.dir);
-	rc = zk_fs_save(the.fs, &up->fs, &up->fs_len, &up->fuse_fd);
-	up->lock_fd = fcntl(zk_store_dir_fd(the.store), F_DUPFD_CLOEXEC, 3);
-	if (rc < 0 || up->lock_fd < 0)
-		on_fatal(NULL, rc < 0 ? rc : -errno, "upgrade");
-	zk_node_close(the.node);
-	zk_join_close(&the.join);
-	zk_store_close(the.store);
-	zk_guard_end(&the.guard);
-	zk_upgrade_exec(up);
-	on_fatal(NULL, -ENOEXEC, "upgrade");
-}
-
 static int
 run(void)
 {
+	const struct zk_upgrade_parts parts = {
+	    .fs = the.fs,
+	    .node = the.node,
+	    .topics = the.topics,
+	    .join = &the.join,
+	    .store = the.store,
+	    .guard = &the.guard,
+	    .mountpoint = the.mountpoint.dir,
+	    .fatal = on_fatal,
+	};
+	struct zk_fault fault;
 	int rc;
 
-	while ((rc = zk_fs_run(the.fs)) == ZK_FS_ASKED)
-		upgrade();
+	while ((rc = zk_fs_run(the.fs)) == ZK_FS_ASKED) {
+		(void)zk_upgrade_now(&the.upgrade, &parts, &fault);
+		zk_log_warnx("UPGRADE refused: %s", fault.text);
+		the.report.upgrades_refused++;
+	}
 	return rc;
 }
 
@@ -625,7 +542,7 @@ begin(struct zk_fault *ret_fault)
 		return zk_launch_begin(the.options.foreground,
 		    the.mountpoint.dir, &the.launch, ret_fault);
 	the.launch = (struct zk_launch){.fd = -1, .foreground = true};
-	the.early = true;
+	zk_early_keep(&the.early);
 	return 0;
 }
 
@@ -672,10 +589,7 @@ serve(void)
 	if (!the.options.foreground || the.options.log_syslog)
 		zk_log_use_syslog();
 	if (the.taken)
-		zk_log_info("UPGRADE done version=%s count=%" PRIu64
-		            " pause_ms=%" PRIu64,
-		    ZK_VERSION, the.upgrade.count,
-		    now_ms() - the.upgrade.frozen_ms);
+		zk_upgrade_log(&the.upgrade);
 	zk_upgrade_free(&the.upgrade);
 	zk_launch_ready(&the.launch);
 	rc = run();

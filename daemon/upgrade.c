@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,9 +10,11 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/codec.h"
+#include "base/err.h"
 #include "base/log.h"
 
 /*
@@ -26,6 +29,9 @@
 #define CHECK_YES      42
 #define STATE_HEAD_MAX (PATH_MAX + 128u)
 #define CHECK_MS_MAX   10000
+
+/* How long a handover waits for what is under way. */
+#define FREEZE_MS 5000u
 
 static struct {
 	char **argv;
@@ -186,8 +192,8 @@ be_asked(void)
 	_exit(127);
 }
 
-int
-zk_upgrade_check(struct zk_fault *ret_fault)
+static int
+check(struct zk_fault *ret_fault)
 {
 	int status = 0;
 	pid_t pid;
@@ -285,8 +291,8 @@ go_home(const char *mountpoint)
 	(void)!chdir(self.cwd);
 }
 
-void
-zk_upgrade_exec(const struct zk_upgrade *upgrade)
+static void
+execute(const struct zk_upgrade *upgrade)
 {
 	self.state_fd = memfd_create("zkfs-upgrade", MFD_CLOEXEC);
 	if (self.state_fd < 0 || write_state(upgrade, self.state_fd) < 0) {
@@ -316,4 +322,67 @@ zk_upgrade_go_back(void)
 	set_environment();
 	(void)fexecve(old, self.argv, environ);
 	zk_log_warn("UPGRADE the program before");
+}
+
+static uint64_t
+now_ms(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static int
+freeze(const struct zk_upgrade_parts *parts, struct zk_fault *ret_fault)
+{
+	int rc = zk_fs_freeze(parts->fs, FREEZE_MS), back;
+
+	if (rc == 0)
+		return 0;
+	back = zk_fs_thaw(parts->fs);
+	if (back < 0)
+		parts->fatal(NULL, back, "thaw");
+	return zk_fault_set(ret_fault, rc, ZK_EXIT_SYSTEM, "not now: %s",
+	    zk_err_text(rc));
+}
+
+int
+zk_upgrade_now(struct zk_upgrade *up, const struct zk_upgrade_parts *parts,
+    struct zk_fault *ret_fault)
+{
+	int rc = check(ret_fault);
+
+	up->frozen_ms = now_ms();
+	if (rc == 0)
+		rc = freeze(parts, ret_fault);
+	if (rc < 0)
+		return rc;
+	zk_upgrade_block_signals(true);
+	zk_node_leave(parts->node, &up->legacy);
+	if (parts->join->cluster != NULL)
+		zk_cluster_stop(parts->join->cluster);
+	zk_topics_stop(parts->topics);
+	(void)snprintf(up->mountpoint, sizeof(up->mountpoint), "%s",
+	    parts->mountpoint);
+	rc = zk_fs_save(parts->fs, &up->fs, &up->fs_len, &up->fuse_fd);
+	up->lock_fd = fcntl(zk_store_dir_fd(parts->store), F_DUPFD_CLOEXEC, 3);
+	if (rc < 0 || up->lock_fd < 0)
+		parts->fatal(NULL, rc < 0 ? rc : -errno, "upgrade");
+	zk_node_close(parts->node);
+	zk_topics_close(parts->topics);
+	zk_join_close(parts->join);
+	zk_store_close(parts->store);
+	zk_guard_end(parts->guard);
+	execute(up);
+	parts->fatal(NULL, -ENOEXEC, "upgrade");
+	return -ENOEXEC;
+}
+
+void
+zk_upgrade_log(const struct zk_upgrade *upgrade)
+{
+	zk_log_info("UPGRADE done version=%s count=%" PRIu64
+	            " pause_ms=%" PRIu64,
+	    ZK_VERSION, upgrade->count, now_ms() - upgrade->frozen_ms);
 }

@@ -7,7 +7,13 @@
 #include <stdint.h>
 
 #include "daemon/fault.h"
+#include "daemon/guard.h"
+#include "daemon/join.h"
 #include "daemon/legacy.h"
+#include "daemon/node.h"
+#include "daemon/topics.h"
+#include "fs/fs.h"
+#include "store/store.h"
 
 /*
  * Another program in the place of this one, with the mount alive: SIGUSR2.
@@ -27,7 +33,7 @@ struct zk_upgrade {
 	struct zk_member_legacy legacy;
 	uint64_t count;     /* of upgrades of this mount */
 	uint64_t frozen_ms; /* when requests began to wait; monotonic clock */
-	void *fs;       /* of zk_fs_save(); zk_upgrade_free() frees it */
+	void *fs;           /* of zk_fs_save(); zk_upgrade_free() frees it */
 	size_t fs_len;
 	int fuse_fd, lock_fd;
 };
@@ -39,14 +45,28 @@ struct zk_upgrade {
 bool zk_upgrade_begin(char **argv, struct zk_upgrade *ret_upgrade);
 void zk_upgrade_free(struct zk_upgrade *upgrade);
 
-/* Whether the program that is there now can take over.  Forks. */
-int zk_upgrade_check(struct zk_fault *ret_fault);
+/* What is to be stopped; all of it serves. */
+struct zk_upgrade_parts {
+	struct zk_fs *fs;
+	struct zk_node *node;
+	struct zk_topics *topics; /* NULL: none */
+	struct zk_join *join;
+	struct zk_store *store;
+	struct zk_guard *guard;
+	const char *mountpoint;
+	/* When there is no way back.  Does not return. */
+	void (*fatal)(void *arg, int rc, const char *what);
+};
 
 /*
- * Execute it.  Only returns when that is not possible, nor the program that
- * runs already.
+ * Main thread.  Only returns when that cannot be now, and all is as before: a
+ * negative code with *ret_fault set.
  */
-void zk_upgrade_exec(const struct zk_upgrade *upgrade);
+int zk_upgrade_now(struct zk_upgrade *upgrade,
+    const struct zk_upgrade_parts *parts, struct zk_fault *ret_fault);
+
+/* That it is done, and how long it took. */
+void zk_upgrade_log(const struct zk_upgrade *upgrade);
 
 /*
  * In a program that was to take over and cannot: execute the one before, if

@@ -545,7 +545,7 @@ zk_calls_settle(struct zk_fs *fs, uint64_t until_ms)
 	done = wait_for(calls, until_ms, only_locks_wait);
 	(void)pthread_mutex_unlock(&calls->lock);
 	while (done && good && (call = take_waiter(calls)) != NULL) {
-		good = call->request_len > 0;
+		good = call->request_len > 0 && call->cmd.op == ZK_OP_LOCK;
 		if (good && !call->cancelled)
 			cancel_lock(fs, call->number);
 		zk_call_unref(call);

@@ -9,6 +9,7 @@
 #include "fs/handle.h"
 #include "fs/handover.h"
 #include "fs/impl.h"
+#include "fs/topic.h"
 
 /* The other half is handover_take.c.  Nothing else runs meanwhile. */
 
@@ -67,6 +68,25 @@ save_expect(struct zk_enc *enc, const struct zk_expect *expect)
 }
 
 static void
+save_topic(struct zk_enc *enc, const struct zk_handle *h)
+{
+	const struct zk_topic_file *file = h->topic_file;
+
+	ZK_ASSERT(h->next == NULL);
+	zk_enc_u32(enc, h->kind);
+	zk_enc_u32(enc, h->partition);
+	zk_enc_u64(enc, h->topic);
+	zk_enc_u64(enc, h->group);
+	enc_bool(enc, file != NULL);
+	if (file == NULL)
+		return;
+	zk_enc_u64(enc, file->shift);
+	zk_enc_u64(enc, file->follow);
+	enc_bool(enc, file->counted);
+	zk_enc_bytes(enc, file->tail, file->tail_len);
+}
+
+static void
 save_handle(struct zk_enc *enc, const struct zk_handle *h)
 {
 	zk_enc_u64(enc, h->fh);
@@ -87,6 +107,7 @@ save_handle(struct zk_enc *enc, const struct zk_handle *h)
 	enc_bool(enc, h->expects);
 	zk_enc_u64(enc, h->expect);
 	save_expect(enc, &h->met);
+	save_topic(enc, h);
 	enc_bool(enc, h->text != NULL);
 	if (h->text != NULL)
 		zk_enc_bytes(enc, h->text, h->text_len);

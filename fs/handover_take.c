@@ -9,6 +9,7 @@
 #include "fs/handover.h"
 #include "fs/impl.h"
 #include "fs/init.h"
+#include "fs/topic.h"
 
 /* The other half is handover_save.c.  Before any thread runs. */
 
@@ -98,6 +99,35 @@ take_expect(struct zk_dec *dec, struct zk_expect *ret_expect)
 	ret_expect->process.life = zk_dec_u64(dec);
 }
 
+static void
+take_topic(struct zk_dec *dec, struct zk_handle *h)
+{
+	struct zk_topic_file *file;
+	const void *tail;
+
+	h->kind = zk_dec_u32(dec);
+	h->partition = zk_dec_u32(dec);
+	h->topic = zk_dec_u64(dec);
+	h->group = zk_dec_u64(dec);
+	if (!dec_bool(dec))
+		return;
+	file = h->topic_file = calloc(1, sizeof(*file));
+	if (file == NULL) {
+		dec->failed = true;
+		return;
+	}
+	file->shift = zk_dec_u64(dec);
+	file->follow = zk_dec_u64(dec);
+	file->counted = dec_bool(dec);
+	tail = zk_dec_bytes(dec, TEXT_BYTES_MAX, &file->tail_len);
+	file->tail_cap = file->tail_len + 1;
+	file->tail = tail == NULL ? NULL : malloc(file->tail_cap);
+	if (file->tail == NULL)
+		dec->failed = true;
+	else if (file->tail_len > 0)
+		memcpy(file->tail, tail, file->tail_len);
+}
+
 /* What it was tied for, and what hangs on its inode. */
 static void
 attach(struct zk_fs *fs, struct zk_handle *h, bool fresh, bool trunc)
@@ -110,6 +140,8 @@ attach(struct zk_fs *fs, struct zk_handle *h, bool fresh, bool trunc)
 		LIST_INSERT_HEAD(&inode->fresh, h, fresh_link);
 		h->fresh = true;
 	}
+	if (inode != NULL && h->topic_file != NULL && h->topic_file->counted)
+		inode->closers++;
 	if (inode != NULL && trunc) {
 		inode->truncs++;
 		h->trunc = true;
@@ -145,6 +177,7 @@ take_handle(struct zk_fs *fs, struct zk_dec *dec)
 	h->expects = dec_bool(dec);
 	h->expect = zk_dec_u64(dec);
 	take_expect(dec, &h->met);
+	take_topic(dec, h);
 	h->text = dec_text(dec, &h->text_len);
 	if (dec_bool(dec) && zk_stream_take(dec, h) < 0)
 		dec->failed = true;
