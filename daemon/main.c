@@ -1,7 +1,5 @@
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -22,16 +20,13 @@
 #include "daemon/mountpoint.h"
 #include "daemon/node.h"
 #include "daemon/options.h"
+#include "daemon/own.h"
 #include "daemon/port.h"
 #include "daemon/report.h"
 #include "daemon/topics.h"
 #include "daemon/upgrade.h"
 #include "fs/fs.h"
-#include "store/datadir.h"
 #include "store/store.h"
-
-/* A member without a name in SOURCE is called by this. */
-#define MEMBER_DEFAULT "local"
 
 /*
  * One daemon: everything that lives as long as the mount.  Static, because
@@ -239,37 +234,6 @@ check_supported(struct zk_fault *ret_fault)
 	return zk_options_check_exposure(&the.options, ret_fault);
 }
 
-/*
- * What a new member is called: an observer without a name by its host's and
- * some digits.  The data directory remembers it.
- */
-static int
-choose_name(struct zk_fault *ret_fault)
-{
-	char host[ZK_MEMBER_NAME_MAX - 8] = "";
-	uint32_t digits;
-	size_t len;
-
-	if (the.options.name[0] != '\0' ||
-	    the.options.role != ZK_ROLE_OBSERVER) {
-		(void)snprintf(the.name, sizeof(the.name), "%s",
-		    the.options.name[0] != '\0' ? the.options.name
-		                                : MEMBER_DEFAULT);
-		return 0;
-	}
-	if (getrandom(&digits, sizeof(digits), 0) != (ssize_t)sizeof(digits))
-		return zk_fault_set(ret_fault, -EIO, ZK_EXIT_SYSTEM,
-		    "no random numbers from the kernel");
-	(void)gethostname(host, sizeof(host) - 1);
-	len = strcspn(host, ".");
-	host[len] = '\0';
-	if (!zk_roster_name_is_good(host, len))
-		(void)snprintf(host, sizeof(host), "observer");
-	(void)snprintf(the.name, sizeof(the.name), "%s-%06u", host,
-	    digits % 1000000u);
-	return 0;
-}
-
 static int
 open_store(struct zk_fault *ret_fault)
 {
@@ -278,7 +242,8 @@ open_store(struct zk_fault *ret_fault)
 	    .member = the.name,
 	};
 	char *why = NULL;
-	int rc = choose_name(ret_fault);
+	int rc =
+	    zk_own_name(&the.options, the.name, sizeof(the.name), ret_fault);
 
 	if (rc < 0)
 		return rc;
@@ -441,24 +406,6 @@ open_fs(struct zk_fault *ret_fault)
 	    the.options.propagation_flags, ret_fault);
 }
 
-/* For those who look for the daemon of a data directory. */
-static void
-write_pid(void)
-{
-	FILE *file;
-
-	(void)snprintf(the.pid_path, sizeof(the.pid_path), "%s/%s",
-	    the.options.data, ZK_DATADIR_PID);
-	file = fopen(the.pid_path, "we");
-	if (file == NULL) {
-		zk_log_warn("PID path=%s", the.pid_path);
-		return;
-	}
-	(void)fprintf(file, "%ld\n", (long)getpid());
-	if (fclose(file) != 0)
-		zk_log_warn("PID path=%s", the.pid_path);
-}
-
 static int
 start(struct zk_fault *ret_fault)
 {
@@ -470,7 +417,7 @@ start(struct zk_fault *ret_fault)
 		rc = open_store(ret_fault);
 	if (rc < 0)
 		return rc;
-	write_pid();
+	zk_own_pid(&the.options, the.pid_path, sizeof(the.pid_path));
 	rc = zk_join_open(&the.join, &the.options, the.store, ret_fault);
 	if (rc == 0 && the.join.cluster != NULL)
 		rc = zk_join_wait_formed(&the.join, &the.options, the.store,
