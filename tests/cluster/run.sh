@@ -94,9 +94,13 @@ for test; do
 	while [ "${#dir_of[@]}" -ge "${JOBS:-2}" ]; do
 		reap
 	done
-	mkdir -p "$top/$name"
-	run_one "$test" "$top/$name" &
-	dir_of[$!]=$top/$name
+	dir=$top/$name
+	while [ -e "$dir" ]; do # a test may be named again
+		dir=$dir+
+	done
+	mkdir "$dir"
+	run_one "$test" "$dir" &
+	dir_of[$!]=$dir
 done
 while [ "${#dir_of[@]}" -gt 0 ]; do
 	reap
