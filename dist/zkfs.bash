@@ -15,6 +15,11 @@ _zkfs_options()
 {
 	local common='-h --help -m --mount'
 	case $1 in
+	topic) echo "$common -g --groups -j --json" ;;
+	produce) echo "$common -k --key -p --partition" ;;
+	consume) echo "$common -f --follow -F --from -g --group -j --json
+	    -n --max-count -p --partition -t --tries" ;;
+	group) echo "$common -j --json -p --partition" ;;
 	status) echo "$common -j --json -M --metrics" ;;
 	member) echo "$common -j --json -w --wait" ;;
 	get) echo "$common -N --newest -V --with-version" ;;
