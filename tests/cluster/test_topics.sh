@@ -52,6 +52,7 @@ for i in 1 2 3; do
 done
 
 # --- one consumer of each partition, wherever it is
+consumers=()
 must mkdir "$M3/topics/t/groups/g"
 G=topics/t/groups/g
 for i in 1 2 3; do
@@ -64,6 +65,7 @@ for i in 1 2 3; do
 	# shellcheck disable=SC2016
 	spawn bash -c 'while IFS= read -r m; do echo "$m"; done <"$1" >>"$2"' \
 	    bash "$WORK/m$i/$G/next" "$WORK/got$i"
+	consumers[i]=$!
 done
 shared() {
 	[ "$(cut -f 3 "$M1/$G/members" | sort | xargs)" = "p0 p1 p2" ]
@@ -96,6 +98,11 @@ rest() {
 	    '^c(9[1-9]|1[0-9][0-9])$')" = 30 ]
 }
 check "every record after that" wait_until 60 rest
+for i in 1 2 3; do
+	kill -KILL "${consumers[i]}" 2>/dev/null
+	wait "${consumers[i]}" 2>/dev/null
+done
 must start_member 3
 check "it comes back and has all" wait_until 60 \
     cmp "$M1/topics/t/p0" "$M3/topics/t/p0"
+stop_all
