@@ -115,11 +115,28 @@ load(struct zk_upgrade *ret_upgrade)
 	return rc;
 }
 
+/* Numbers with colons between them. */
+static bool
+read_environment(const char *env, long *ret_format)
+{
+	int *const fds[] = {&self.state_fd, &self.fuse_fd, &self.lock_fd,
+	    &self.old_fd};
+	char *end;
+
+	*ret_format = strtol(env, &end, 10);
+	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
+		if (*end != ':')
+			return false;
+		*fds[i] = (int)strtol(end + 1, &end, 10);
+	}
+	return *end == '\0';
+}
+
 bool
 zk_upgrade_begin(char **argv, struct zk_upgrade *ret_upgrade)
 {
 	const char *check = getenv(CHECK_ENV), *env = getenv(UPGRADE_ENV);
-	unsigned format = 0;
+	long format;
 	int rc;
 
 	if (check != NULL)
@@ -128,8 +145,7 @@ zk_upgrade_begin(char **argv, struct zk_upgrade *ret_upgrade)
 	note_self(argv);
 	if (env == NULL)
 		return false;
-	if (sscanf(env, "%u:%d:%d:%d:%d", &format, &self.state_fd,
-	        &self.fuse_fd, &self.lock_fd, &self.old_fd) != 5)
+	if (!read_environment(env, &format))
 		return false;
 	(void)unsetenv(UPGRADE_ENV);
 	close_on_exec(self.state_fd);
@@ -140,7 +156,7 @@ zk_upgrade_begin(char **argv, struct zk_upgrade *ret_upgrade)
 	    .fuse_fd = self.fuse_fd,
 	    .lock_fd = self.lock_fd,
 	};
-	rc = format == UPGRADE_FORMAT ? load(ret_upgrade) : -EPROTO;
+	rc = format == (long)UPGRADE_FORMAT ? load(ret_upgrade) : -EPROTO;
 	if (rc < 0) {
 		zk_upgrade_go_back();
 		zk_log_error("UPGRADE failed: the state cannot be read");

@@ -269,7 +269,7 @@ static void
 take_order(struct zk_replay *r, struct zk_dec *dec)
 {
 	struct zk_order *order =
-	    calloc(1, sizeof(*order) + 2 * (ZK_NAME_MAX + 1));
+	    calloc(1, sizeof(*order) + (size_t)2 * (ZK_NAME_MAX + 1));
 	char *to;
 
 	if (order == NULL) {
