@@ -260,6 +260,8 @@ zk_topics_node_stop(struct zk_topics_node *node)
 	node->closed = true;
 	(void)pthread_mutex_unlock(&node->lock);
 	zk_inbox_close(&node->inbox);
+	/* Not when the next tick is due, but now. */
+	zk_inbox_poke(&node->inbox);
 	(void)pthread_join(node->thread, NULL);
 	node->running = false;
 	zk_broker_stop(node->broker);

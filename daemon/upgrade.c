@@ -375,10 +375,10 @@ zk_upgrade_now(struct zk_upgrade *up, const struct zk_upgrade_parts *parts,
 	if (rc < 0)
 		return rc;
 	zk_upgrade_block_signals(true);
+	zk_topics_stop(parts->topics);
 	zk_node_leave(parts->node, &up->legacy);
 	if (parts->join->cluster != NULL)
 		zk_cluster_stop(parts->join->cluster);
-	zk_topics_stop(parts->topics);
 	(void)snprintf(up->mountpoint, sizeof(up->mountpoint), "%s",
 	    parts->mountpoint);
 	rc = zk_fs_save(parts->fs, &up->fs, &up->fs_len, &up->fuse_fd);

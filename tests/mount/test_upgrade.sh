@@ -18,7 +18,7 @@ mkdir -m u+s eph
 session=$(cat .zkfs/session)
 
 # What is held here must not be held by children too.
-hold_none() { spawn "$@" 7>&- 8>&-; }
+hold_none() { spawn "$@" 6>&- 7>&- 8>&-; }
 
 # Holders: an ephemeral, a lock and one who waits for it, POSIX locks, an
 # unlinked file, a directory being read, a deferred truncation.
@@ -58,9 +58,14 @@ END
 hold_none python3 "$WORK/holder.py" "$WORK"
 holder=$!
 must wait_until 20 test -e "$WORK/held"
+# An open partition.
+mkdir topics topics/t
+must wait_until 20 test -e topics/t/p0
+exec 6>>topics/t/p0
+echo before >&6
 # Watchers.
 inotifywait -q -m -e create,close_write,delete --format '%e %f' d \
-    >"$WORK/inotify" 2>"$WORK/inotify.err" 7>&- 8>&- &
+    >"$WORK/inotify" 2>"$WORK/inotify.err" 6>&- 7>&- 8>&- &
 watcher=$!
 : >"$WORK/pids/$watcher"
 hold_none cat .zkfs/events >"$WORK/events"
@@ -123,6 +128,9 @@ check "but no other part of it" python3 -c '
 import fcntl
 fcntl.lockf(open("locks/p", "r+"), fcntl.LOCK_EX | fcntl.LOCK_NB, 5, 5)'
 same "nobody has seen the file empty" "old value" "$(cat trunc)"
+check "an open partition takes records" bash -c 'echo after >&6'
+same "behind those before" "before after" "$(xargs <topics/t/p0)"
+exec 6>&-
 exec 8>&-
 check "the waiter gets the lock" wait_until 20 test -e "$WORK/got"
 : >"$WORK/over"
