@@ -18,16 +18,16 @@ chmod 755 "$top"
 # What a test that was killed could not take away itself.
 finish() {
 	local pid_file mount name
-	for pid_file in "$top"/*/work/pids/*; do
+	for pid_file in "$top"/*/dir/pids/*; do
 		[ -e "$pid_file" ] || continue
 		grep -qzF -- "ZKFS_TEST=$top/" \
 		    "/proc/${pid_file##*/}/environ" 2>/dev/null &&
 		    kill -KILL "${pid_file##*/}"
 	done
-	for name in $(cat "$top"/*/work/namespaces 2>/dev/null); do
+	for name in $(cat "$top"/*/dir/namespaces 2>/dev/null); do
 		ip netns del "$name" 2>/dev/null
 	done
-	for mount in "$top"/*/work/m[0-9]* "$top"/*/work/disk[0-9]; do
+	for mount in "$top"/*/dir/m[0-9]* "$top"/*/dir/disk[0-9]; do
 		while awk -v dir="$mount" '$5 == dir { found = 1 }
 		    END { exit !found }' /proc/self/mountinfo; do
 			umount -l "$mount" || break
@@ -48,15 +48,15 @@ trap 'exit 130' INT TERM
 
 run_one() {
 	local test=$1 dir=$2 started=$SECONDS pid rc
-	mkdir -p "$dir/work"
-	WORK=$dir/work timeout -k 20 "$LIMIT_SECONDS" bash "$test" \
+	mkdir -p "$dir/dir"
+	WORK=$dir/dir timeout -k 20 "$LIMIT_SECONDS" bash "$test" \
 	    >"$dir/output" 2>&1 </dev/null &
 	pid=$!
 	# It hands the signal on to all of the test.
 	trap 'kill -TERM "$pid"; wait "$pid"; exit 1' TERM INT
 	wait "$pid"
 	rc=$?
-	[ ! -s "$dir/work/reports" ] || rc=sanitizer
+	[ ! -s "$dir/dir/reports" ] || rc=sanitizer
 	echo "$rc $((SECONDS - started))" >"$dir/verdict"
 }
 
@@ -75,7 +75,7 @@ report() {
 		echo "  FAIL    $name: exit $rc ($took s)"
 		grep -A 8 '^not ok' "$dir/output" | head -n 40 | sed 's/^/    | /'
 		grep -v '^ok' "$dir/output" | tail -n 60 | sed 's/^/    : /'
-		head -n 60 "$dir/work/reports" 2>/dev/null | sed 's/^/    ! /'
+		head -n 60 "$dir/dir/reports" 2>/dev/null | sed 's/^/    ! /'
 	fi
 }
 
