@@ -26,6 +26,8 @@ const struct zk_ctl_command *const zk_ctl_commands[] = {
     &zk_ctl_produce,
     &zk_ctl_consume,
     &zk_ctl_group,
+    &zk_ctl_backup,
+    &zk_ctl_restore,
     &zk_ctl_keygen,
     &zk_ctl_help,
     NULL,

@@ -23,6 +23,7 @@
 #include "daemon/own.h"
 #include "daemon/port.h"
 #include "daemon/report.h"
+#include "daemon/restore.h"
 #include "daemon/topics.h"
 #include "daemon/upgrade.h"
 #include "fs/fs.h"
@@ -559,6 +560,9 @@ main(int argc, char *argv[])
 	int rc;
 
 	zk_log_init("mount.zkfs", ZK_LOG_INFO);
+	/* Not a mount: operands of its own. */
+	if (argc > 1 && strcmp(argv[1], "--restore") == 0)
+		return zk_restore_main(argc - 1, argv + 1);
 	the.taken = zk_upgrade_begin(argv, &the.upgrade);
 	rc = zk_options_parse(argc, argv, NULL, &the.options, &fault);
 	if (rc < 0)

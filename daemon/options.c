@@ -406,6 +406,7 @@ zk_options_usage(void)
 {
 	return "usage: mount.zkfs [SOURCE] DIR [-fnrsvw] [-o OPTIONS]\n"
 	       "       mount.zkfs --check [SOURCE] DIR [-o OPTIONS]\n"
+	       "       mount.zkfs --restore [-o name=NAME] FILE DATADIR\n"
 	       "\n"
 	       "Mount the ensemble's tree on DIR.  SOURCE lists the voters:\n"
 	       "z1=10.0.0.1:4180,z2=10.0.0.2:4180,z3=10.0.0.3:4180; without "
@@ -426,6 +427,7 @@ zk_options_usage(void)
 	       "              log=LEVEL|syslog, and what mount(8) takes for "
 	       "every filesystem\n"
 	       "  --check     check options and DIR, change nothing\n"
+	       "  --restore   make a data directory from a backup; see zkfs(1)\n"
 	       "  -h, --help; -V, --version\n"
 	       "\n"
 	       "See mount.zkfs(8), zkfs.conf(5) and zkfs(5).\n";

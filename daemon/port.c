@@ -5,6 +5,7 @@
 
 #include "base/err.h"
 #include "daemon/request.h"
+#include "store/backup.h"
 #include "store/history.h"
 #include "store/lock.h"
 #include "store/read.h"
@@ -301,6 +302,14 @@ port_member_reason(void *impl, int rc)
 	return zk_request_reason(rc);
 }
 
+static int
+port_backup(void *impl, bool (*stop)(void *arg), void *arg, int *ret_fd)
+{
+	struct zk_port *port = impl;
+
+	return zk_backup_make(port->store, stop, arg, ret_fd);
+}
+
 static uint64_t
 port_session(void *impl)
 {
@@ -332,6 +341,7 @@ zk_port_make(struct zk_port *port)
 	    .control_name = port_control_name,
 	    .member_request = port_member_request,
 	    .member_reason = port_member_reason,
+	    .backup = port_backup,
 	    .session = port_session,
 	};
 

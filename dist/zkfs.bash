@@ -30,6 +30,7 @@ _zkfs_options()
 	upgrade) echo "$common -w --wait" ;;
 	watch) echo "$common -j --json -r --recursive -s --since" ;;
 	elect) echo "$common -g --grace -n --no-newline" ;;
+	restore) echo "$common -n --name" ;;
 	lock) echo "$common -g --grace -n --nonblock -s --shared -w --wait" ;;
 	'') echo "$common -V --version" ;;
 	*) echo "$common" ;;

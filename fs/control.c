@@ -32,7 +32,7 @@ zk_control_guards(uint64_t parent, const char *name)
 
 /* The last names, after those of the port: what they tell is from here. */
 static const char txn_name[] = "txn", events_name[] = ZK_EVENTS_NAME,
-                  member_name[] = "member";
+                  member_name[] = "member", backup_name[] = "backup";
 
 const char *
 zk_control_name(struct zk_fs *fs, uint64_t i, uint64_t *ret_ino)
@@ -46,6 +46,8 @@ zk_control_name(struct zk_fs *fs, uint64_t i, uint64_t *ret_ino)
 		return fs->port.control_name(fs->port.impl, n);
 	if (i == n + 2 && fs->port.member_request != NULL)
 		return member_name;
+	if (i == n + 3 && fs->port.backup != NULL)
+		return backup_name;
 	return i == n ? txn_name : i == n + 1 ? events_name : NULL;
 }
 
@@ -85,6 +87,7 @@ zk_control_getattr(struct zk_fs *fs, uint64_t ino, struct zk_attr *ret_attr)
 	ret_attr->mode = S_IFREG |
 	    (name == txn_name             ? 0666u
 	            : name == member_name ? 0600u
+	            : name == backup_name ? 0400u
 	                                  : 0444u);
 	ret_attr->nlink = 1;
 	return 0;
@@ -156,6 +159,10 @@ zk_control_open(fuse_req_t req, uint64_t ino, struct fuse_file_info *fi)
 		zk_reply_rc(req, -ENOMEM);
 		return;
 	}
+	if (name == backup_name) {
+		zk_backup_open(fs, handle, req, fi);
+		return;
+	}
 	if (name == events_name)
 		rc = zk_events_open(fs, handle, req, ino >= ZK_INO_VIRTUAL,
 		    ino - ZK_INO_EVENTS);
@@ -183,6 +190,10 @@ zk_control_read(fuse_req_t req, size_t size, off_t off,
 
 	if (handle->stream != NULL) {
 		zk_events_read(req, size, (uint64_t)off, fi);
+		return;
+	}
+	if (handle->backup) {
+		zk_backup_read(handle, req, size, off);
 		return;
 	}
 	(void)pthread_mutex_lock(&fs->control_lock);

@@ -16,7 +16,7 @@ struct zk_fs;
  *
  * txn: one write(2) is one transaction.  Reading the same open file gives the
  * result of its last one: "ok", or "line N: reason".  member: the same, for
- * requests about members, by root.
+ * requests about members, by root.  backup: see fs/backup.h.
  */
 #define ZK_CONTROL_NAME ".zkfs"
 /* An empty directory in it, not listed: for fs/replay.h. */

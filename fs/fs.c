@@ -274,6 +274,7 @@ zk_fs_close(struct zk_fs *fs)
 	if (fs->session != NULL)
 		unmount(fs);
 	zk_notifier_stop(fs);
+	zk_backup_stop(fs);
 	zk_replay_stop(fs);
 	zk_events_stop(fs);
 	zk_calls_stop(fs);

@@ -133,6 +133,7 @@ destroy(struct zk_fs *fs, struct zk_handle *handle)
 	free_slot(handle->fh);
 	(void)pthread_mutex_unlock(&table.lock);
 	zk_events_close(fs, handle);
+	zk_backup_close(fs, handle);
 	zk_topic_file_free(handle);
 	zk_next_free(fs, handle);
 	free(handle->text);

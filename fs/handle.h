@@ -55,6 +55,8 @@ struct zk_handle {
 	char *text;
 	size_t text_len;
 	struct zk_stream *stream; /* .zkfs/events; NULL: another file */
+	bool backup;              /* .zkfs/backup: reads are of backup_fd */
+	int backup_fd;
 };
 
 /* NULL: it has none. */

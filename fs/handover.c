@@ -85,6 +85,7 @@ zk_fs_freeze(struct zk_fs *fs, uint32_t timeout_ms)
 		return -ENOTCONN;
 	if (has_next(fs))
 		return -EBUSY;
+	zk_backup_stop(fs);
 	zk_events_stop(fs);
 	rc = zk_events_keep(fs);
 	if (rc == 0)

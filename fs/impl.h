@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "fs/backup.h"
 #include "fs/call.h"
 #include "fs/events.h"
 #include "fs/expect.h"
@@ -60,6 +61,7 @@ struct zk_fs {
 	struct zk_expects expects;
 	struct zk_events events;
 	pthread_mutex_t control_lock; /* protects the texts of handles */
+	struct zk_backup backup;
 
 	_Atomic uint64_t handle_last;
 	_Atomic uint64_t changes; /* announced so far */

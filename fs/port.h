@@ -214,6 +214,14 @@ struct zk_fs_port {
 	int (*group_text)(void *impl, const struct zk_attr *attr, char *buf,
 	    size_t cap, size_t *ret_len);
 
+	/*
+	 * A backup of what is applied here, as a file of its own, which is
+	 * the caller's.  It may take long, and gives up with -EINTR when
+	 * stop(arg) says so.  NULL: there is no such file.
+	 */
+	int (*backup)(void *impl, bool (*stop)(void *arg), void *arg,
+	    int *ret_fd);
+
 	/* The id of this host's session, for ephemerals and handles. */
 	uint64_t (*session)(void *impl);
 };

@@ -98,7 +98,7 @@ find_stranger(int dir_fd, char *ret_name, size_t cap, bool *ret_found)
 	static const char *const ours[] = {".", "..", "lost+found",
 	    ZK_DATADIR_TREE, ZK_DATADIR_LOCK, ZK_DATADIR_JOURNAL,
 	    ZK_DATADIR_TOPICS, ZK_DATADIR_TOPICS_LOCK, ZK_DATADIR_PID,
-	    ZK_DATADIR_SPOOL, ZK_DATADIR_MAKING};
+	    ZK_DATADIR_SPOOL, ZK_DATADIR_BACKUP, ZK_DATADIR_MAKING};
 	struct dirent *entry;
 	int fd;
 	DIR *dir;

@@ -15,7 +15,8 @@
 #define ZK_DATADIR_TOPICS_LOCK "topics.mdb-lock"
 #define ZK_DATADIR_PID         "pid"
 /* Without a name as soon as it is open; a crash in between can leave it. */
-#define ZK_DATADIR_SPOOL "snapshot"
+#define ZK_DATADIR_SPOOL  "snapshot"
+#define ZK_DATADIR_BACKUP "backup"
 
 /* There while the tree is made: without it, an empty tree is a damaged one. */
 #define ZK_DATADIR_MAKING "tree.new"

@@ -224,9 +224,8 @@ zk_spool_head(const struct zk_spool *spool)
 	return &spool->head;
 }
 
-/* One row of a part.  -ENOENT at its end; -EPROTO. */
-static int
-decode_row(struct zk_dec *dec, struct zk_key *ret_key, const void **ret_value,
+int
+zk_snapshot_row(struct zk_dec *dec, struct zk_key *ret_key, const void **ret_value,
     size_t *ret_len)
 {
 	const void *key;
@@ -266,7 +265,7 @@ count_rows(struct zk_spool *spool, const uint8_t *rows, size_t len)
 	int rc;
 
 	zk_dec_init(&dec, rows, len);
-	while ((rc = decode_row(&dec, &key, &value, &value_len)) == 0) {
+	while ((rc = zk_snapshot_row(&dec, &key, &value, &value_len)) == 0) {
 		uint32_t crc;
 
 		if (!zk_table_is_replicated(key.bytes[0]) ||
@@ -322,6 +321,16 @@ crc_is_right(const uint8_t *part, size_t len)
 	return len >= CRC_BYTES &&
 	    zk_get_be32(part) ==
 	    zk_crc32c(0, part + CRC_BYTES, len - CRC_BYTES);
+}
+
+int
+zk_snapshot_rows(const void *part, size_t len, struct zk_dec *ret_dec)
+{
+	if (!crc_is_right(part, len))
+		return -EPROTO;
+	zk_dec_init(ret_dec, (const uint8_t *)part + CRC_BYTES,
+	    len - CRC_BYTES);
+	return 0;
 }
 
 int
@@ -419,7 +428,7 @@ install_part(struct zk_spool *spool, size_t len, struct zk_scan *own,
 
 	zk_dec_init(&dec, spool->part + PART_HEAD_BYTES + CRC_BYTES,
 	    len - CRC_BYTES);
-	while ((rc = decode_row(&dec, &key, &value, &value_len)) == 0) {
+	while ((rc = zk_snapshot_row(&dec, &key, &value, &value_len)) == 0) {
 		bool equal = false;
 
 		rc = pass_own(own, have, &key, &equal);

@@ -60,6 +60,12 @@ void zk_snapshot_start(struct zk_snapshot_place *place);
 int zk_snapshot_read(struct zk_tx *tx, struct zk_snapshot_place *place,
     size_t want, void *buf, size_t *ret_len);
 
+/* The rows of a part: 0 or -EPROTO. */
+int zk_snapshot_rows(const void *part, size_t len, struct zk_dec *ret_dec);
+/* The next of them.  -ENOENT at the end; -EPROTO. */
+int zk_snapshot_row(struct zk_dec *dec, struct zk_key *ret_key,
+    const void **ret_value, size_t *ret_len);
+
 /* --- the receiver --------------------------------------------------------- */
 
 struct zk_spool;

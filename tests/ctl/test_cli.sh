@@ -26,7 +26,7 @@ same "the version" "zkfs $(cat "$SRC/dist/VERSION")" "$(cat "$WORK/out")"
 exits 0 "$ZKFS" --help
 exits 0 "$ZKFS" help
 commands=$(sed -n 's/^  \([a-z]*\) .*/\1/p' "$WORK/out")
-same "the commands" "status member get set create txn watch hold lock elect upgrade topic produce consume group keygen help" \
+same "the commands" "status member get set create txn watch hold lock elect upgrade topic produce consume group backup restore keygen help" \
     "$(echo $commands)"
 
 # As it is shown, without the overstrikes.
@@ -66,6 +66,8 @@ blames "x: not a number of seconds" 2 "$ZKFS" lock -w x path -- true
 blames "cannot be ephemeral" 2 "$ZKFS" create -d -e path
 blames "its number" 2 "$ZKFS" create -d -s path
 blames "has no value" 2 "$ZKFS" create -d path value
+blames "usage: zkfs backup" 2 "$ZKFS" backup
+blames "usage: zkfs restore" 2 "$ZKFS" restore file
 blames "usage: zkfs status" 2 "$ZKFS" status --json --metrics
 
 cd "$WORK" || exit 1
