@@ -7,8 +7,8 @@
 #include "base/assert.h"
 #include "fs/events.h"
 #include "fs/impl.h"
-#include "fs/proc.h"
 #include "fs/next.h"
+#include "fs/proc.h"
 #include "fs/topic.h"
 
 /* --- numbers -------------------------------------------------------------- */

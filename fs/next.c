@@ -247,9 +247,9 @@ take_dirty(struct zk_nexts *nexts)
 	struct zk_next *s;
 
 	(void)pthread_mutex_lock(&nexts->lock);
-	TAILQ_FOREACH(s, &nexts->dirty, dirty_link)
-	if (!s->busy)
-		break;
+	s = TAILQ_FIRST(&nexts->dirty);
+	while (s != NULL && s->busy)
+		s = TAILQ_NEXT(s, dirty_link);
 	if (s != NULL) {
 		TAILQ_REMOVE(&nexts->dirty, s, dirty_link);
 		s->is_dirty = false;
@@ -455,8 +455,10 @@ zk_nexts_group(struct zk_fs *fs, uint64_t group)
 	bool any = false;
 
 	(void)pthread_mutex_lock(&fs->nexts.lock);
-	TAILQ_FOREACH(s, &fs->nexts.all, link)
-	if (s->group == group) {
+	for (s = TAILQ_FIRST(&fs->nexts.all); s != NULL;
+	     s = TAILQ_NEXT(s, link)) {
+		if (s->group != group)
+			continue;
 		s->regroup = true;
 		zk_next_dirty(s);
 		any = true;
@@ -472,8 +474,8 @@ zk_nexts_session(struct zk_fs *fs)
 	struct zk_next *s;
 
 	(void)pthread_mutex_lock(&fs->nexts.lock);
-	TAILQ_FOREACH(s, &fs->nexts.all, link)
-	{
+	for (s = TAILQ_FIRST(&fs->nexts.all); s != NULL;
+	     s = TAILQ_NEXT(s, link)) {
 		s->regroup = true;
 		zk_next_dirty(s);
 	}

@@ -32,7 +32,7 @@ struct zk_handle;
 struct zk_topic_file {
 	uint64_t shift;  /* of a reader from 0: offset 0 is this one */
 	uint64_t follow; /* the offset where he would read on */
-	bool counted; /* among the inode's closers */
+	bool counted;    /* among the inode's closers */
 	size_t tail_len, tail_cap;
 	char *tail; /* the beginning of a line */
 };

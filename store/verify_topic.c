@@ -57,7 +57,7 @@ int
 zk_verify_partition_row(struct zk_verifier *v, const struct zk_scan *scan)
 {
 	const uint64_t ino = zk_get_be64(scan->at.bytes + 1);
-	struct zk_partition p;
+	struct zk_partition p = {.number = 0};
 	struct zk_topic topic;
 	int rc = -ZK_ECORRUPT;
 

@@ -37,7 +37,7 @@ end() {
 
 must start_fs
 must mkdir "$T" "$G"
-same "its files" "dead lag members next p0" "$(echo $(ls "$G"))"
+same "its files" "dead lag members next p0" "$(cd "$G" && echo *)"
 same "it begins at the start" 0 "$(committed)"
 must produce 1 20
 
@@ -160,7 +160,7 @@ done
 want=$((220 - $(wc -l <"$WORK/a")))
 check "and its records, too" wait_until 60 has_lines "$WORK/b"
 end "$b"
-same "nothing is left to do" "0 0 0 0" "$(echo $(cut -f 4 "$G/lag"))"
+same "nothing is left to do" "0 0 0 0" "$(cut -f 4 "$G/lag" | xargs)"
 
 # --- killed at random ----------------------------------------------------------------
 # Whoever is killed may have read a record and not written it down, or not
