@@ -21,6 +21,8 @@ _zkfs_options()
 	    -n --max-count -p --partition -t --tries" ;;
 	group) echo "$common -j --json -p --partition" ;;
 	status) echo "$common -j --json -M --metrics" ;;
+	top) echo "$common -d --delay -j --json" ;;
+	bench) echo "$common -j --json" ;;
 	member) echo "$common -j --json -w --wait" ;;
 	get) echo "$common -N --newest -V --with-version" ;;
 	set) echo "$common -i --if-version -n --no-newline" ;;
