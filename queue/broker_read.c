@@ -125,7 +125,7 @@ zk_bounds_record(struct zk_tx *tx, const struct zk_bounds *bounds,
     uint64_t offset, uint64_t *ret_offset)
 {
 	uint8_t bytes[SCAN_BYTES];
-	struct zk_pentry entry;
+	struct zk_pentry entry = {.index = 0};
 	uint64_t at;
 	int rc;
 

@@ -273,6 +273,7 @@ static int
 dec_writer(struct zk_dec *dec, struct zk_writers *w, uint64_t session)
 {
 	struct zk_writer heard = {.session = session}, *writer = NULL;
+	struct zk_writer_answer *before;
 	uint32_t count;
 	int rc;
 
@@ -286,16 +287,20 @@ dec_writer(struct zk_dec *dec, struct zk_writers *w, uint64_t session)
 	rc = dec_answers(dec, &heard, count);
 	if (rc == 0)
 		rc = find_or_add(w, session, &writer);
-	if (rc < 0 || writer == NULL || heard.last <= writer->last) {
-		free(heard.answers);
-		return rc;
+	if (rc == 0 && writer != NULL && heard.last > writer->last) {
+		before = writer->answers;
+		writer->answers = heard.answers;
+		heard.answers = before;
+		writer->cap = heard.cap;
+		writer->last = heard.last;
+		writer->acked = heard.acked;
+		writer->time = heard.time;
+		if (writer->tail < heard.tail)
+			writer->tail = heard.tail;
+		writer->dirty = true;
 	}
-	free(writer->answers);
-	if (heard.tail < writer->tail)
-		heard.tail = writer->tail;
-	heard.dirty = true;
-	*writer = heard;
-	return 0;
+	free(heard.answers);
+	return rc;
 }
 
 static struct zk_key
