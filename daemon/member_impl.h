@@ -76,6 +76,7 @@ struct zk_member {
 	size_t view_count;
 	uint64_t view_ms, view_term;
 	uint64_t full[ZK_MEMBERS_MAX]; /* whose disks are full; 0: free */
+	bool told_room;                /* what we said of ours last */
 	uint64_t yield_ms;             /* last attempt to hand over for that */
 
 	/* As leader. */

@@ -147,7 +147,8 @@ ping(struct zk_member *m, uint64_t leader)
 	zk_enc_u8(&enc, ZK_KIND_PING);
 	zk_enc_u64(&enc, m->session);
 	zk_enc_u64(&enc, m->now.mono_ms);
-	zk_enc_u8(&enc, zk_member_has_room(m) ? 1 : 0);
+	m->told_room = zk_member_has_room(m);
+	zk_enc_u8(&enc, m->told_room ? 1 : 0);
 	m->options.sink.send(m->options.sink.arg, leader, ZK_MEMBER_FAST, frame,
 	    enc.len);
 	m->ping_ms = m->now.mono_ms;
@@ -344,7 +345,10 @@ zk_member_tick_session(struct zk_member *m)
 	}
 	if (m->now.mono_ms - m->lease_from_ms >= 3ull * interval)
 		set_state(m, ZK_STATE_SUSPENDED);
-	if (leader != 0 && m->now.mono_ms - m->ping_ms >= interval)
+	/* That its disk is full the leader must hear while there is reserve. */
+	if (leader != 0 &&
+	    (m->now.mono_ms - m->ping_ms >= interval ||
+	        m->told_room != zk_member_has_room(m)))
 		ping(m, leader);
 }
 

@@ -4,7 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 for i in 2 3; do
 	mkdir "$WORK/disk$i"
-	truncate -s 96M "$WORK/image$i"
+	truncate -s 192M "$WORK/image$i"
 	mkfs.ext4 -q -m 0 -O ^has_journal "$WORK/image$i" >/dev/null ||
 	    skip "needs mkfs.ext4"
 	mount -o loop "$WORK/image$i" "$WORK/disk$i" ||
