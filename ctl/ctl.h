@@ -50,7 +50,7 @@ extern const struct zk_ctl_command zk_ctl_backup, zk_ctl_bench, zk_ctl_consume,
     zk_ctl_create, zk_ctl_elect, zk_ctl_get, zk_ctl_group, zk_ctl_help,
     zk_ctl_hold, zk_ctl_keygen, zk_ctl_lock, zk_ctl_member, zk_ctl_produce,
     zk_ctl_restore, zk_ctl_set, zk_ctl_status, zk_ctl_top, zk_ctl_topic,
-    zk_ctl_txn, zk_ctl_upgrade, zk_ctl_watch;
+    zk_ctl_txn, zk_ctl_upgrade, zk_ctl_verify, zk_ctl_watch;
 
 /* The page that `zkfs help` prints, or the one of a command. */
 void zk_ctl_print_help(const struct zk_ctl_command *command);

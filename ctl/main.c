@@ -29,6 +29,7 @@ const struct zk_ctl_command *const zk_ctl_commands[] = {
     &zk_ctl_group,
     &zk_ctl_backup,
     &zk_ctl_restore,
+    &zk_ctl_verify,
     &zk_ctl_bench,
     &zk_ctl_keygen,
     &zk_ctl_help,

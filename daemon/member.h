@@ -136,6 +136,9 @@ struct zk_member_view {
 	uint64_t node;
 	uint64_t lag;        /* entries that it lacks */
 	uint32_t contact_ms; /* since the leader has heard of it */
+	/* Its digest and the leader's, compared as of that index; 0: never. */
+	uint64_t compared;
+	bool differs;
 };
 /* False: nothing is known. */
 bool zk_member_view(const struct zk_member *member, uint64_t node,

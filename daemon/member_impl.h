@@ -13,9 +13,11 @@
  *   REFUSE   u64 session, number, u32 -rc: a forwarded command will not be
  *            proposed, and never was
  *   PING     u64 session, u64 when the holder sent it (its own clock), u8
- *            1: the holder's disk has room
+ *            1: the holder's disk has room; u64 index up to which it has
+ *            applied, u64 digest of its tree then (index 0: not known)
  *   PONG     the same two, back from the leader; u8 count, then of so many
- *            members u64 node id, u64 lag, u32 contact_ms
+ *            members u64 node id, u64 lag, u32 contact_ms, u64 index as of
+ *            which its digest was compared with the leader's, u8 1: differs
  */
 enum zk_frame_kind {
 	ZK_KIND_RAFT = 1,
@@ -78,6 +80,12 @@ struct zk_member {
 	uint64_t full[ZK_MEMBERS_MAX]; /* whose disks are full; 0: free */
 	bool told_room;                /* what we said of ours last */
 	uint64_t yield_ms;             /* last attempt to hand over for that */
+	struct zk_claim {
+		uint64_t node;          /* 0: free */
+		uint64_t index, digest; /* what it said last */
+		uint64_t compared;      /* as of that index; 0: never */
+		bool differs;
+	} claims[ZK_MEMBERS_MAX];
 
 	/* As leader. */
 	uint64_t leading; /* the term in which the leases were given; 0: none */
@@ -135,6 +143,10 @@ void zk_member_finish(struct zk_item_list *list, int rc);
 
 /* member_replaced.c */
 void zk_member_on_replaced(void *arg);
+
+/* member_view.c: a member says what its tree is like. */
+void zk_member_note_digest(struct zk_member *m, uint64_t node, uint64_t index,
+    uint64_t digest);
 
 /* member_roster.c */
 int zk_member_roster_init(struct zk_member *m, const struct zk_roster *roster);

@@ -140,8 +140,11 @@ zk_member_lose_session(struct zk_member *m)
 static void
 ping(struct zk_member *m, uint64_t leader)
 {
-	uint8_t frame[32];
+	const uint64_t applied = zk_replica_applied(m->replica);
+	uint64_t digest = 0;
+	uint8_t frame[64];
 	struct zk_enc enc;
+	const bool known = zk_replica_digest(m->replica, applied, &digest);
 
 	zk_enc_init(&enc, frame, sizeof(frame));
 	zk_enc_u8(&enc, ZK_KIND_PING);
@@ -149,6 +152,8 @@ ping(struct zk_member *m, uint64_t leader)
 	zk_enc_u64(&enc, m->now.mono_ms);
 	m->told_room = zk_member_has_room(m);
 	zk_enc_u8(&enc, m->told_room ? 1 : 0);
+	zk_enc_u64(&enc, known ? applied : 0);
+	zk_enc_u64(&enc, digest);
 	m->options.sink.send(m->options.sink.arg, leader, ZK_MEMBER_FAST, frame,
 	    enc.len);
 	m->ping_ms = m->now.mono_ms;
@@ -233,6 +238,8 @@ zk_member_on_ping(struct zk_member *m, uint64_t from, struct zk_dec *dec)
 	const uint64_t session = zk_dec_u64(dec);
 	const uint64_t sent_ms = zk_dec_u64(dec);
 	const uint8_t room = zk_dec_u8(dec);
+	const uint64_t index = zk_dec_u64(dec);
+	const uint64_t digest = zk_dec_u64(dec);
 	uint8_t frame[ZK_PONG_BYTES_MAX];
 	struct zk_lease *lease;
 	struct zk_enc enc;
@@ -240,6 +247,7 @@ zk_member_on_ping(struct zk_member *m, uint64_t from, struct zk_dec *dec)
 	if (!zk_dec_done(dec) || room > 1)
 		return -EPROTO;
 	zk_member_note_room(m, from, room == 1);
+	zk_member_note_digest(m, from, index, digest);
 	lease = zk_member_leads(m) && m->leading == zk_member_raft(m)->term
 	    ? find_lease(m, session)
 	    : NULL;

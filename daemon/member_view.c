@@ -7,15 +7,88 @@
 /*
  * What members let each other know with the questions and answers about their
  * leases: the leader, who has heard of whom and how far each is; the others,
- * whether their disks have room.
+ * whether their disks have room, and the digests of their trees, which the
+ * leader compares with what its own was at that index.
  */
 
-#define VIEW_BYTES (8u + 8 + 4)
+#define VIEW_BYTES (8u + 8 + 4 + 8 + 1)
 
 /* Between attempts to hand over to somebody with room. */
 #define YIELD_AGAIN_MS 2000u
 
 /* --- the leader's view of the members ------------------------------------- */
+
+static struct zk_claim *
+find_claim(struct zk_member *m, uint64_t node)
+{
+	for (size_t i = 0; i < ZK_MEMBERS_MAX; i++)
+		if (m->claims[i].node == node)
+			return &m->claims[i];
+	return NULL;
+}
+
+/* As soon as we are so far ourselves; what we know no more stays open. */
+static void
+compare(const struct zk_member *m, struct zk_claim *claim)
+{
+	uint64_t own;
+
+	if (claim->index == claim->compared ||
+	    !zk_replica_digest(m->replica, claim->index, &own))
+		return;
+	claim->compared = claim->index;
+	claim->differs = claim->digest != own;
+}
+
+void
+zk_member_note_digest(struct zk_member *m, uint64_t node, uint64_t index,
+    uint64_t digest)
+{
+	struct zk_claim *claim = find_claim(m, node);
+
+	if (claim == NULL)
+		claim = find_claim(m, 0);
+	if (!zk_member_leads(m) || index == 0 || claim == NULL ||
+	    zk_raft_conf_slot(zk_raft_conf(zk_member_raft(m)), node) < 0)
+		return;
+	claim->node = node;
+	claim->index = index;
+	claim->digest = digest;
+	compare(m, claim);
+}
+
+/* Those of members that left make room. */
+static void
+tick_claims(struct zk_member *m)
+{
+	const struct zk_conf *conf = zk_raft_conf(zk_member_raft(m));
+
+	for (size_t i = 0; i < ZK_MEMBERS_MAX; i++) {
+		struct zk_claim *claim = &m->claims[i];
+
+		if (!zk_member_leads(m) ||
+		    zk_raft_conf_slot(conf, claim->node) < 0)
+			*claim = (struct zk_claim){0};
+		else
+			compare(m, claim);
+	}
+}
+
+static void
+view_digest(const struct zk_member *m, struct zk_member_view *view)
+{
+	view->compared = 0;
+	view->differs = false;
+	/* The leader's own is what the others are compared with. */
+	if (view->node == zk_member_raft(m)->self)
+		view->compared = zk_replica_applied(m->replica);
+	for (size_t i = 0; i < ZK_MEMBERS_MAX; i++) {
+		if (m->claims[i].node != view->node)
+			continue;
+		view->compared = m->claims[i].compared;
+		view->differs = m->claims[i].differs;
+	}
+}
 
 static bool
 view_as_leader(const struct zk_member *m, uint32_t slot,
@@ -27,6 +100,7 @@ view_as_leader(const struct zk_member *m, uint32_t slot,
 	if (zk_raft_member_status(raft, slot, &status) < 0)
 		return false;
 	*ret_view = (struct zk_member_view){.node = status.id};
+	view_digest(m, ret_view);
 	if (status.id == raft->self)
 		return true;
 	/* A new leader does not know who has not answered it yet. */
@@ -55,6 +129,8 @@ zk_member_encode_views(const struct zk_member *m, struct zk_enc *enc)
 		zk_enc_u64(enc, view.node);
 		zk_enc_u64(enc, view.lag);
 		zk_enc_u32(enc, view.contact_ms);
+		zk_enc_u64(enc, view.compared);
+		zk_enc_u8(enc, view.differs ? 1 : 0);
 		known++;
 	}
 	ZK_ASSERT(!enc->failed);
@@ -73,6 +149,8 @@ zk_member_decode_views(struct zk_member *m, struct zk_dec *dec)
 		views[i].node = zk_dec_u64(dec);
 		views[i].lag = zk_dec_u64(dec);
 		views[i].contact_ms = zk_dec_u32(dec);
+		views[i].compared = zk_dec_u64(dec);
+		views[i].differs = zk_dec_u8(dec) != 0;
 	}
 	if (!zk_dec_done(dec))
 		return -EPROTO;
@@ -189,6 +267,7 @@ zk_member_tick_room(struct zk_member *m)
 {
 	uint64_t heir;
 
+	tick_claims(m);
 	if (!zk_member_leads(m)) {
 		memset(m->full, 0, sizeof(m->full));
 		m->yield_ms = 0;

@@ -180,6 +180,8 @@ member_of(const struct zk_member *m, uint32_t slot)
 	if (member.known) {
 		member.lag = view.lag;
 		member.contact_ms = view.contact_ms;
+		member.compared = view.compared;
+		member.differs = view.differs;
 	}
 	return member;
 }

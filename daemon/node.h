@@ -132,6 +132,8 @@ struct zk_node_member {
 	bool known;          /* what follows is */
 	uint64_t lag;        /* entries that it lacks */
 	uint32_t contact_ms; /* since the leader has heard of it */
+	uint64_t compared;   /* index as of which its digest was; 0: never */
+	bool differs;        /* from the leader's */
 };
 
 struct zk_node_status {

@@ -453,6 +453,29 @@ zk_replica_counts(const struct zk_replica *r)
 	return &r->counts;
 }
 
+/* Of a turn that is undone, too: what is applied again gives the same. */
+void
+zk_replica_note_digest(struct zk_replica *r)
+{
+	const struct zk_state *state = &r->tx->state;
+	const size_t i = state->applied_index % DIGEST_RING;
+
+	r->digests[i].index = state->applied_index;
+	r->digests[i].digest = state->digest;
+}
+
+bool
+zk_replica_digest(const struct zk_replica *r, uint64_t index,
+    uint64_t *ret_digest)
+{
+	const size_t i = index % DIGEST_RING;
+
+	if (index == 0 || r->digests[i].index != index)
+		return false;
+	*ret_digest = r->digests[i].digest;
+	return true;
+}
+
 uint64_t
 zk_replica_applied(const struct zk_replica *r)
 {

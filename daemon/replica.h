@@ -122,6 +122,10 @@ int zk_replica_end(struct zk_replica *replica, bool *ret_more);
 const struct zk_raft *zk_replica_raft(const struct zk_replica *replica);
 uint64_t zk_replica_applied(const struct zk_replica *replica);
 
+/* The tree's digest as of an index; false: not known, or not any more. */
+bool zk_replica_digest(const struct zk_replica *replica, uint64_t index,
+    uint64_t *ret_digest);
+
 /* Since the start; for status reports. */
 struct zk_replica_counts {
 	uint64_t truncations;         /* of the log: a follower's conflict */

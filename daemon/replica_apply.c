@@ -102,6 +102,8 @@ zk_replica_apply(struct zk_replica *r)
 		if (rc == 0)
 			rc = zk_apply(r->tx, &entry, &sink);
 		if (rc == 0)
+			zk_replica_note_digest(r);
+		if (rc == 0)
 			rc = r->fatal;
 	}
 	/* A committed entry that is not here is a hole in the log. */

@@ -100,6 +100,9 @@ struct zk_wire_entry {
 	size_t len;
 };
 
+/* Members that are not so far behind are compared with the leader. */
+#define DIGEST_RING 1024u
+
 struct zk_replica {
 	struct zk_replica_options options;
 	struct zk_store *store;
@@ -136,6 +139,10 @@ struct zk_replica {
 	struct zk_replica_counts counts;
 
 	uint64_t applied; /* durable */
+	/* The tree's digests at the newest indexes; index 0: none. */
+	struct {
+		uint64_t index, digest;
+	} digests[DIGEST_RING];
 	uint64_t log_first, log_bytes;
 	uint64_t log_first_before, log_bytes_before;
 	uint32_t lengths[LOG_RING]; /* of the entries, by index */
@@ -156,6 +163,8 @@ int zk_replica_send(struct zk_replica *r, const struct zk_msg *asked);
 
 /* replica_apply.c: apply in r->tx; delete what the log needs no more. */
 int zk_replica_apply(struct zk_replica *r);
+/* In a turn: of what tx sees. */
+void zk_replica_note_digest(struct zk_replica *r);
 int zk_replica_trim(struct zk_replica *r);
 void zk_replica_forget_length(struct zk_replica *r, uint64_t index);
 

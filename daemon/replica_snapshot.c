@@ -414,6 +414,8 @@ zk_replica_snapshot_install(struct zk_replica *r, bool log_reset)
 	rc = zk_replica_tx(r);
 	if (rc == 0)
 		rc = zk_spool_install(r->receiving.spool, r->tx);
+	if (rc == 0)
+		zk_replica_note_digest(r);
 	/* The first entry of the log stands for all before it. */
 	if (rc == 0 && log_reset) {
 		rc = zk_log_truncate(r->tx, 1);

@@ -146,6 +146,7 @@ zk_replica_recover(struct zk_replica *r)
 	if (rc == 0)
 		rc = recover_conf(r, &start.conf);
 	r->applied = r->tx->state.applied_index;
+	zk_replica_note_digest(r);
 	r->log_first = recovery.first != 0 ? recovery.first : 1;
 	if (rc == 0)
 		rc = recover_later_confs(r,

@@ -201,6 +201,29 @@ text_members(struct zk_report *report, struct text *text)
 	return rc;
 }
 
+/* How the members' digests compare with the leader's. */
+static int
+text_digests(struct zk_report *report, struct text *text)
+{
+	struct zk_node_status status;
+
+	zk_node_status(report->node, &status);
+	say(text, "NAME INDEX DIGEST\n");
+	for (size_t i = 0; i < status.member_count; i++) {
+		const struct zk_node_member *m = &status.members[i];
+
+		say_name(report, text, m->node);
+		if (!m->known || m->compared == 0)
+			say(text, " - -\n");
+		else
+			say(text, " %" PRIu64 " %s\n", m->compared,
+			    m->differs                     ? "differs"
+			        : m->node == status.leader ? "leader"
+			                                   : "same");
+	}
+	return 0;
+}
+
 static int
 text_status(struct zk_report *report, struct text *text)
 {
@@ -463,6 +486,7 @@ static const struct {
     {"locks", text_locks},
     {"metrics", text_metrics},
     {"digest", text_digest},
+    {"digests", text_digests},
     {"config", text_config},
     {"version", text_version},
 };

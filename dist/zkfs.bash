@@ -22,6 +22,7 @@ _zkfs_options()
 	group) echo "$common -j --json -p --partition" ;;
 	status) echo "$common -j --json -M --metrics" ;;
 	top) echo "$common -d --delay -j --json" ;;
+	verify) echo "$common -j --json -w --wait" ;;
 	bench) echo "$common -j --json" ;;
 	member) echo "$common -j --json -w --wait" ;;
 	get) echo "$common -N --newest -V --with-version" ;;

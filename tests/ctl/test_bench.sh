@@ -1,4 +1,4 @@
-# zkfs bench and top.
+# zkfs bench, top and verify.
 . "$SRC/tests/mount/lib.sh"
 ZKFS=$BUILD/zkfs
 must start_fs
@@ -31,6 +31,12 @@ mkdir "$M/here/deny"
 chmod 755 "$M/here"
 cd "$M/here/deny" || exit 1
 refuses "Permission denied" as_user 4242 "$ZKFS" bench 1
+
+"$ZKFS" verify >"$WORK/verify"
+same "verify" 0 $?
+check "it says what it compared" grep -qE '^local +[0-9]+ +leader' "$WORK/verify"
+check "with nobody" grep -q '^one member' "$WORK/verify"
+check "as JSON" sh -c "'$ZKFS' verify -j | python3 -m json.tool"
 
 "$ZKFS" top -d 0.2 >"$WORK/top" </dev/null
 same "top" 0 $?

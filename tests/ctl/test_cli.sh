@@ -26,7 +26,7 @@ same "the version" "zkfs $(cat "$SRC/dist/VERSION")" "$(cat "$WORK/out")"
 exits 0 "$ZKFS" --help
 exits 0 "$ZKFS" help
 commands=$(sed -n 's/^  \([a-z]*\) .*/\1/p' "$WORK/out")
-same "the commands" "status top member get set create txn watch hold lock elect upgrade topic produce consume group backup restore bench keygen help" \
+same "the commands" "status top member get set create txn watch hold lock elect upgrade topic produce consume group backup restore verify bench keygen help" \
     "$(echo $commands)"
 
 # As it is shown, without the overstrikes.
