@@ -162,17 +162,20 @@ backup(struct zk_ctl *ctl, const char *path)
 {
 	struct backup b = {.ctl = ctl, .path = path, .in = -1, .out = -1};
 	const struct zk_ctl_mount *mount;
-	int rc = -ENOMEM;
+	int rc;
 
 	if (zk_ctl_where_mount(ctl, &mount) < 0)
 		return ZK_EXIT_FAILED;
 	b.source = zk_ctl_where_control(mount, "backup");
 	if (asprintf(&b.temporary, "%s.tmp", path) < 0)
 		b.temporary = NULL;
-	if (b.source == NULL || b.temporary == NULL)
+	if (b.source == NULL || b.temporary == NULL) {
 		zk_ctl_say_errno(ctl, path, ENOMEM);
-	else
-		rc = run_backup(&b);
+		free(b.source);
+		free(b.temporary);
+		return ZK_EXIT_FAILED;
+	}
+	rc = run_backup(&b);
 	/* Ours only with the lock on it: then it was emptied by us. */
 	if (rc < 0 && rc != -EWOULDBLOCK && b.out >= 0)
 		(void)unlink(b.temporary);

@@ -8,7 +8,7 @@
  * How long things took, counted in classes that are at most a sixteenth wide:
  * of one size, however many there were.  Begin with zeros.
  */
-#define ZK_LATENCY_CLASSES ((64u - 3u) * 16u)
+#define ZK_LATENCY_CLASSES ((size_t)(64 - 3) * 16)
 
 struct zk_latency {
 	uint64_t count, max_ns;
