@@ -427,7 +427,8 @@ zk_options_usage(void)
 	       "              log=LEVEL|syslog, and what mount(8) takes for "
 	       "every filesystem\n"
 	       "  --check     check options and DIR, change nothing\n"
-	       "  --restore   make a data directory from a backup; see zkfs(1)\n"
+	       "  --restore   make a data directory from a backup; see "
+	       "zkfs(1)\n"
 	       "  -h, --help; -V, --version\n"
 	       "\n"
 	       "See mount.zkfs(8), zkfs.conf(5) and zkfs(5).\n";

@@ -58,7 +58,7 @@ struct zk_fs_options {
 		const void *bytes;
 		size_t len;
 		int fd; /* of /dev/fuse; passes over */
-	} *taken;
+	} * taken;
 	/* Told once at the start what is wrong with this host; or NULL. */
 	void (*warn)(const char *text);
 };

@@ -15,10 +15,10 @@
 #include "fs/fuse.h"
 #include "fs/handover.h"
 #include "fs/inode.h"
+#include "fs/next.h"
 #include "fs/notify.h"
 #include "fs/port.h"
 #include "fs/replay.h"
-#include "fs/next.h"
 
 /* What the files of fs/ share. */
 

@@ -39,6 +39,8 @@ struct zk_inode {
 	bool queued, stale_attr, stale_data;
 	unsigned tries;
 	uint64_t retry_ms;
+	uint64_t hold_ms;   /* not before that, see tell_inode() */
+	uint64_t queued_ms; /* when it was queued */
 	struct zk_inode *queue_next;
 
 	/* When the content was replaced, and the time before; 0: long ago. */

@@ -15,6 +15,9 @@
 /* FUSE_NOTIFY_INC_EPOCH of <linux/fuse.h> 7.44: no name is valid any more. */
 #define NOTIFY_INC_EPOCH 8
 
+/* So long, at most, does an inode wait for one who asks for its size. */
+#define HOLD_MAX_MS 50u
+
 /* The longest pause between two tries to tell of one inode. */
 #define RETRY_MS_MAX 256u
 
@@ -99,6 +102,8 @@ zk_notify_all_names(struct zk_fs *fs)
 static void
 queue_inode(struct zk_notifier *n, struct zk_inode *inode)
 {
+	if (!inode->queued)
+		inode->queued_ms = zk_now_ms();
 	inode->queued = true;
 	inode->queue_next = NULL;
 	*n->inode_last = inode;
@@ -124,6 +129,18 @@ zk_notify_inode(struct zk_fs *fs, uint64_t ino, bool data)
 }
 
 void
+zk_notify_hold(struct zk_fs *fs, uint64_t ino, uint32_t ms)
+{
+	struct zk_inode *inode;
+
+	(void)pthread_mutex_lock(&fs->inodes.lock);
+	inode = zk_inodes_find(&fs->inodes, ino);
+	if (inode != NULL)
+		inode->hold_ms = zk_now_ms() + ms;
+	(void)pthread_mutex_unlock(&fs->inodes.lock);
+}
+
+void
 zk_notify_all(struct zk_fs *fs)
 {
 	struct zk_notifier *n = &fs->notifier;
@@ -143,6 +160,47 @@ zk_notify_all(struct zk_fs *fs)
 	(void)pthread_mutex_unlock(&fs->inodes.lock);
 }
 
+/*
+ * Whoever has truncated a file on opening it may ask for its size next, to
+ * seek to the end.  The kernel drops an answer when it hears of the inode
+ * while it waits for it, and goes by what it had, the old size (Linux 6.18,
+ * fuse_change_attributes()).  So it hears of it a little later.
+ */
+static bool
+is_held(const struct zk_inode *inode, uint64_t since_ms)
+{
+	const uint64_t now = zk_now_ms();
+
+	return (inode->truncs > 0 || now < inode->hold_ms) &&
+	    now - since_ms < HOLD_MAX_MS;
+}
+
+void
+zk_notify_wait(struct zk_fs *fs, uint64_t ino)
+{
+	const uint64_t since_ms = zk_now_ms();
+	const struct timespec pause = {.tv_nsec = 1000000};
+	const struct zk_inode *inode;
+	bool held = true;
+
+	while (held) {
+		(void)pthread_mutex_lock(&fs->inodes.lock);
+		inode = zk_inodes_find(&fs->inodes, ino);
+		held = inode != NULL && is_held(inode, since_ms);
+		(void)pthread_mutex_unlock(&fs->inodes.lock);
+		if (held)
+			(void)nanosleep(&pause, NULL);
+	}
+}
+
+static void
+delay(struct zk_notifier *n, struct zk_inode *inode, uint64_t ms)
+{
+	inode->retry_ms = zk_now_ms() + ms;
+	inode->queue_next = n->delayed;
+	n->delayed = inode;
+}
+
 /* Takes the lock off and on again around fn's work, like all below. */
 static void
 tell_inode(struct zk_fs *fs, struct zk_inode *inode)
@@ -152,6 +210,10 @@ tell_inode(struct zk_fs *fs, struct zk_inode *inode)
 	uint64_t ino = inode->ino;
 	int rc = 0;
 
+	if (is_held(inode, inode->queued_ms)) {
+		delay(n, inode, 1);
+		return;
+	}
 	/* It stays queued, so that it is not freed meanwhile. */
 	inode->stale_attr = false;
 	inode->stale_data = false;
@@ -171,10 +233,8 @@ tell_inode(struct zk_fs *fs, struct zk_inode *inode)
 		unsigned shift = inode->tries < 8 ? inode->tries : 8;
 		inode->stale_attr = true;
 		inode->stale_data = inode->stale_data || data;
-		inode->retry_ms = zk_now_ms() + (1u << shift);
 		inode->tries++;
-		inode->queue_next = n->delayed;
-		n->delayed = inode;
+		delay(n, inode, 1u << shift);
 		return;
 	}
 	inode->tries = 0;

@@ -37,8 +37,8 @@ struct zk_notifier {
 	/* Protected by the lock of the inode table: */
 	pthread_cond_t work;
 	bool stopping;
-	bool paused;  /* queue, and tell nothing */
-	bool telling; /* the lock is off for it */
+	bool paused;    /* queue, and tell nothing */
+	bool telling;   /* the lock is off for it */
 	bool has_epoch; /* the kernel can invalidate all names at once */
 	bool all_names; /* and has to */
 	struct zk_inode *inode_first, **inode_last;
@@ -67,6 +67,12 @@ void zk_notify_name(struct zk_fs *fs, uint64_t parent, const char *name,
 void zk_notify_all_names(struct zk_fs *fs);
 /* Everything that the kernel may have cached. */
 void zk_notify_all(struct zk_fs *fs);
+/*
+ * The kernel waits for an answer about the size: let that arrive first, but
+ * for no longer than this.  _wait: until then, for others who invalidate.
+ */
+void zk_notify_hold(struct zk_fs *fs, uint64_t ino, uint32_t ms);
+void zk_notify_wait(struct zk_fs *fs, uint64_t ino);
 /* data: the content too. */
 void zk_notify_inode(struct zk_fs *fs, uint64_t ino, bool data);
 

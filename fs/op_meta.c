@@ -13,6 +13,10 @@
 /* A name may lead elsewhere between two looks; not often. */
 #define FIND_TRIES 8
 
+/* How long an answer about the size may take, and the kernel to take it. */
+#define ANSWER_MS 50u
+#define DIGEST_MS 3u
+
 /*
  * The node that name leads to, registered for one reference of the kernel.
  * Read once more after that, see fs/inode.h.
@@ -265,6 +269,7 @@ getattr_answer(struct zk_call *call, const struct zk_outcome *out)
 		return;
 	}
 	zk_replay_modify(call->fs, call->cmd.ino);
+	zk_notify_hold(call->fs, call->cmd.ino, DIGEST_MS);
 	zk_reply_attr(call->fs, call->req, &out->attr, true);
 }
 
@@ -289,6 +294,7 @@ truncate_first(struct zk_fs *fs, fuse_req_t req, struct zk_handle *handle)
 	(void)pthread_mutex_unlock(&fs->inodes.lock);
 	if (!pending)
 		return false;
+	zk_notify_hold(fs, cmd.ino, ANSWER_MS);
 	rc = zk_handle_stamp(fs, req, handle, &cmd);
 	if (rc < 0) {
 		zk_reply_rc(req, rc);

@@ -10,9 +10,9 @@
 #include "fs/handle.h"
 #include "fs/impl.h"
 #include "fs/make.h"
+#include "fs/next.h"
 #include "fs/ops.h"
 #include "fs/reply.h"
-#include "fs/next.h"
 #include "fs/topic.h"
 
 /*

@@ -234,9 +234,10 @@ prepare(struct zk_fs *fs, const struct zk_task *task, bool ask_again)
 	}
 	if (ask_again)
 		expire(fs, task->dir, task->name);
-	if (task->act != ZK_TASK_ATTRIB && !zk_is_virtual(task->ino))
-		(void)fuse_lowlevel_notify_inval_inode(fs->session, task->ino,
-		    0, 0);
+	if (task->act == ZK_TASK_ATTRIB || zk_is_virtual(task->ino))
+		return;
+	zk_notify_wait(fs, task->ino);
+	(void)fuse_lowlevel_notify_inval_inode(fs->session, task->ino, 0, 0);
 }
 
 /*

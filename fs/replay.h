@@ -142,7 +142,7 @@ struct zk_replay {
 
 	/* Protected by lock: */
 	bool stopping, idle;
-	bool off; /* the mount is gone, or cannot be watched */
+	bool off;    /* the mount is gone, or cannot be watched */
 	bool paused; /* queue, and raise nothing */
 	pid_t pid;
 	struct zk_replay_queue queue;

@@ -74,7 +74,8 @@ told(struct zk_fs *fs, const struct zk_attr *attr, bool changed)
 		if (attr->nlink > 0)
 			inode->named_ms = zk_now_ms();
 		/* Its size will be another soon: let everybody ask. */
-		if (attr->kind == ZK_NODE_PARTITION || inode->truncs > 0 || inode->releasing > 0)
+		if (attr->kind == ZK_NODE_PARTITION || inode->truncs > 0 ||
+		    inode->releasing > 0)
 			timeout = 0;
 	}
 	(void)pthread_mutex_unlock(&fs->inodes.lock);

@@ -136,8 +136,8 @@ zk_vxattr_list(struct zk_fs *fs, uint64_t ino, char *buf, size_t cap,
 			memcpy(buf + len, full, (size_t)n + 1);
 		len += (size_t)n + 1;
 	}
-	for (size_t i = 0; attr.kind == ZK_NODE_PARTITION &&
-	     zk_topic_xattr_name(i) != NULL;
+	for (size_t i = 0;
+	     attr.kind == ZK_NODE_PARTITION && zk_topic_xattr_name(i) != NULL;
 	     i++) {
 		int n = snprintf(full, sizeof(full), ZK_VXATTR_PREFIX "%s",
 		    zk_topic_xattr_name(i));

@@ -15,7 +15,7 @@
 #define CHECKPOINT_SHARE 4u
 
 /* When there is no room: a checkpoint each time the file has grown by this. */
-#define SHORT_OF_ROOM_BYTES (512u * ZK_KIB)
+#define SHORT_OF_ROOM_BYTES ((uint64_t)512 * ZK_KIB)
 
 /* Notes of a transaction begin with this much room. */
 #define NOTES_FIRST ((size_t)64 << 10)

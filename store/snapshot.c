@@ -225,8 +225,8 @@ zk_spool_head(const struct zk_spool *spool)
 }
 
 int
-zk_snapshot_row(struct zk_dec *dec, struct zk_key *ret_key, const void **ret_value,
-    size_t *ret_len)
+zk_snapshot_row(struct zk_dec *dec, struct zk_key *ret_key,
+    const void **ret_value, size_t *ret_len)
 {
 	const void *key;
 	size_t key_len;

@@ -136,6 +136,7 @@ rig_setup(void)
 	    .member = "test",
 	    .map_bytes = 256 * ZK_MIB,
 	    .seed = 7,
+	    .journal_bytes = 256 * ZK_KIB,
 	};
 
 	(void)snprintf(rig.dir, sizeof(rig.dir), "/tmp/zkfs-unit.XXXXXX");
@@ -171,7 +172,7 @@ static void
 rig_teardown(void)
 {
 	static const char *const files[] = {"tree.mdb", "tree.mdb-lock",
-	    "tree.new"};
+	    "journal", "tree.new"};
 	char path[128];
 
 	cr_expect_eq(zk_store_commit(rig.tx), 0);

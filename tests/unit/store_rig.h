@@ -64,6 +64,7 @@ rig_open(void)
 	    .dir = rig.dir,
 	    .member = "z1",
 	    .map_bytes = (size_t)256 << 20,
+	    .journal_bytes = (size_t)256 << 10,
 	    .seed = 7,
 	};
 	char *why = NULL;
@@ -101,7 +102,7 @@ RIG void
 rig_remove(void)
 {
 	static const char *const names[] = {ZK_DATADIR_TREE, ZK_DATADIR_LOCK,
-	    ZK_DATADIR_PID, ZK_DATADIR_MAKING};
+	    ZK_DATADIR_JOURNAL, ZK_DATADIR_PID, ZK_DATADIR_MAKING};
 	char path[128];
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {

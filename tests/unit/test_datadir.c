@@ -233,7 +233,8 @@ Test(datadir, a_part_that_is_missing_is_missed)
 Test(datadir, missing_directories_are_made_for_the_owner_only)
 {
 	char deep[128], parent[128], path[160];
-	static const char *const names[] = {ZK_DATADIR_TREE, ZK_DATADIR_LOCK};
+	static const char *const names[] = {ZK_DATADIR_TREE, ZK_DATADIR_LOCK,
+	    ZK_DATADIR_JOURNAL};
 	struct stat st;
 
 	rig_path(parent, sizeof(parent), "lost+found");
