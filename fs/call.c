@@ -122,16 +122,18 @@ begin(struct zk_call *call)
 		fuse_req_interrupt_func(call->req, on_interrupt, call);
 }
 
-void
-zk_call_unref(struct zk_call *call)
+/* Gives up that many references. */
+static void
+drop(struct zk_call *call, unsigned int refs)
 {
 	struct zk_fs *fs = call->fs;
 	struct zk_calls *calls = &fs->calls;
 	bool last;
 
 	(void)pthread_mutex_lock(&calls->lock);
-	ZK_ASSERT(call->refs > 0);
-	last = --call->refs == 0;
+	ZK_ASSERT(call->refs >= refs);
+	call->refs -= refs;
+	last = call->refs == 0;
 	if (last) {
 		ZK_ASSERT(call->answered);
 		ZK_ASSERT(!call->in_poke);
@@ -147,6 +149,12 @@ zk_call_unref(struct zk_call *call)
 	free(call->data);
 	free(call);
 	zk_fs_unref(fs);
+}
+
+void
+zk_call_unref(struct zk_call *call)
+{
+	drop(call, 1);
 }
 
 bool
@@ -409,9 +417,7 @@ zk_call_hold_again(struct zk_call *call, struct zk_call_list *list)
 	}
 	(void)pthread_mutex_unlock(&calls->lock);
 	/* Answered without us: then its outcome is that. */
-	if (answered)
-		zk_call_unref(call);
-	zk_call_unref(call);
+	drop(call, answered ? 2 : 1);
 }
 
 bool
@@ -423,8 +429,7 @@ zk_call_finish(struct zk_call *call)
 void
 zk_call_end(struct zk_call *call)
 {
-	zk_call_unref(call); /* the outcome's */
-	zk_call_unref(call); /* of zk_call_take() */
+	drop(call, 2); /* the outcome's, and that of zk_call_take() */
 }
 
 void

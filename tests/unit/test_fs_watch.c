@@ -190,6 +190,8 @@ Test(watch, the_half_of_a_rename_that_was_not_overtaken_is_told)
 	put("c", "moved");
 	pid = stop_helper();
 	serve_tell("rename a b");
+	/* Until the kernel has heard of it, the name leads to the old file. */
+	EVENTUALLY(access("a", F_OK) != 0);
 	put("a", "new");
 	serve_tell("rename c d");
 	cr_assert_eq(unlink("d"), 0);
