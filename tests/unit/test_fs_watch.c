@@ -176,6 +176,7 @@ Test(watch, a_name_removed_elsewhere_and_made_here_is_not_told_as_removed)
 	put("x", "old");
 	pid = stop_helper();
 	serve_tell("remove x");
+	EVENTUALLY(access("x", F_OK) != 0);
 	put("x", "new");
 	(void)kill(pid, SIGCONT);
 	cr_expect_str_eq(events(), "CREATE x; MODIFY x; CLOSE_WRITE x; ");
