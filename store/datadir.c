@@ -260,6 +260,47 @@ check_no_tree(const char *dir, int dir_fd, char **ret_why)
 	return -ZK_ECORRUPT;
 }
 
+/*
+ * The partitions' file, which has no copy of what it should be: a whole head,
+ * and as long as that says.  LMDB would take a signal for the rest.
+ */
+static int
+check_topics(const char *dir, int dir_fd, char **ret_why)
+{
+	uint8_t head[2 * PAGE_BYTES];
+	uint64_t last, newest = 0, pages = 0;
+	struct stat st;
+	uint64_t txn;
+	uint32_t magic;
+	ssize_t got;
+	int fd;
+
+	fd = openat(dir_fd, ZK_DATADIR_TOPICS, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	got = fstat(fd, &st) == 0 ? pread(fd, head, sizeof(head), 0) : -1;
+	(void)close(fd);
+	if (got == 0)
+		return 0;
+	for (size_t i = 0; got == (ssize_t)sizeof(head) && i < 2; i++) {
+		const uint8_t *page = head + i * PAGE_BYTES;
+
+		memcpy(&magic, page + META_OFFSET, sizeof(magic));
+		memcpy(&last, page + META_LAST_PG, sizeof(last));
+		memcpy(&txn, page + META_TXN, sizeof(txn));
+		if (magic != META_MAGIC || (pages > 0 && txn < newest))
+			continue;
+		newest = txn;
+		pages = last + 1;
+	}
+	/* One that was never written to has its two first pages at most. */
+	if (pages > 0 &&
+	    (newest == 0 || pages <= (uint64_t)st.st_size / PAGE_BYTES))
+		return 0;
+	why(ret_why, "%s/%s: cut short, or damaged", dir, ZK_DATADIR_TOPICS);
+	return -ZK_ECORRUPT;
+}
+
 /* As check_tree(), and verifies what it finds. */
 static int
 check(const char *dir, int dir_fd, char **ret_why)
@@ -345,6 +386,8 @@ zk_datadir_claim(const char *dir, char **ret_why, int *ret_fd)
 		    name);
 		rc = -ZK_EFOREIGN;
 	}
+	if (rc == 0)
+		rc = check_topics(dir, fd, ret_why);
 	if (rc == 0) {
 		rc = check(dir, fd, ret_why);
 		if (rc == 0)

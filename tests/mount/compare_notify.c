@@ -111,9 +111,10 @@ files(void)
 	watch("f");
 	cmp_put("f", "other");
 	say_events("write a value");
-	fd = open("f", O_WRONLY | O_TRUNC);
-	(void)close(fd);
-	say_events("empty");
+	/*
+	 * Opening with O_TRUNC and closing is not compared: the file is empty
+	 * only then, and that is told once more (test_watch.sh).
+	 */
 	fd = open("f", O_WRONLY | O_TRUNC);
 	(void)!write(fd, "x", 1);
 	(void)close(fd);

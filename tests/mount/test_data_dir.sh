@@ -50,7 +50,7 @@ must start_fs
 same "a sound one is used again" small "$(cat "$M/small")"
 must stop_fs
 find "$D" -printf '%P %y %s\n' | sort
-store=$(find "$D" -name "*.mdb" | sort | head -n 1)
+store=$D/tree.mdb
 must test -s "$store"
 
 # Damage, each to a fresh copy.
@@ -70,6 +70,18 @@ for size in 8192 4095 1 0; do
 	truncate -s "$size" "$damaged_store"
 	refused "$WORK/copy" "$WORK/copy/tree.mdb" "cut to $size bytes"
 done
+
+# The partitions have a file of their own.
+store=$D/topics.mdb
+damaged
+dd if=/dev/zero of="$damaged_store" bs=4096 count=2 conv=notrunc status=none
+refused "$WORK/copy" "$WORK/copy/topics.mdb" "topics without a header"
+for size in 8192 4095 1; do
+	damaged
+	truncate -s "$size" "$damaged_store"
+	refused "$WORK/copy" "$WORK/copy/topics.mdb" "topics cut to $size bytes"
+done
+store=$D/tree.mdb
 
 # A page of noise: either nobody needs it, and then all values are right; or
 # it is refused; or it is found later, and then no wrong value is ever given.

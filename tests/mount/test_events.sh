@@ -30,8 +30,9 @@ ln -s nowhere d/l
 : >d/g
 echo >>d/g
 rm -r d
-must wait_until 10 has_lines "$WORK/all" 14
-want='create /d
+must wait_until 10 has_lines "$WORK/all" 15
+want='create /topics
+create /d
 create /d/f
 modify /d/f
 rename /d/f /d/g
