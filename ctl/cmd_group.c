@@ -209,6 +209,19 @@ run_verb(struct request *r, int argc, char **argv)
 	return zk_ctl_usage(r->ctl);
 }
 
+static bool
+take_partition(struct zk_ctl *ctl, const char *text, int64_t *ret_partition)
+{
+	uint64_t number;
+
+	if (zk_ctl_parse_number(text, INT32_MAX, &number) < 0) {
+		zk_ctl_say(ctl, "%s: not a partition", text);
+		return false;
+	}
+	*ret_partition = (int64_t)number;
+	return true;
+}
+
 static int
 run(struct zk_ctl *ctl, int argc, char **argv)
 {
@@ -219,7 +232,6 @@ run(struct zk_ctl *ctl, int argc, char **argv)
 	    {0},
 	};
 	struct request request = {.ctl = ctl, .partition = -1};
-	uint64_t number;
 	char *verb = NULL;
 	int option, status;
 
@@ -228,12 +240,8 @@ run(struct zk_ctl *ctl, int argc, char **argv)
 		if (option == 'j') {
 			request.json = true;
 		} else if (option == 'p') {
-			if (zk_ctl_parse_number(optarg, INT32_MAX, &number) <
-			    0) {
-				zk_ctl_say(ctl, "%s: not a partition", optarg);
+			if (!take_partition(ctl, optarg, &request.partition))
 				return ZK_EXIT_USAGE;
-			}
-			request.partition = (int64_t)number;
 		} else {
 			status = zk_ctl_option(ctl, option, argv);
 			if (status >= 0)

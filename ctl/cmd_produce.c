@@ -212,6 +212,19 @@ produce(struct producer *p, const char *topic, int count, char **words)
 	return rc < 0 ? ZK_EXIT_FAILED : ZK_EXIT_OK;
 }
 
+static bool
+take_partition(struct zk_ctl *ctl, const char *text, int64_t *ret_partition)
+{
+	uint64_t number;
+
+	if (zk_ctl_parse_number(text, INT32_MAX, &number) < 0) {
+		zk_ctl_say(ctl, "%s: not a partition", text);
+		return false;
+	}
+	*ret_partition = (int64_t)number;
+	return true;
+}
+
 static int
 run(struct zk_ctl *ctl, int argc, char **argv)
 {
@@ -222,7 +235,6 @@ run(struct zk_ctl *ctl, int argc, char **argv)
 	    {0},
 	};
 	struct producer p = {.ctl = ctl, .partition = -1, .fd = -1};
-	uint64_t number;
 	int option, status;
 
 	while ((option = getopt_long(argc, argv, ZK_CTL_SHORT "kp:", options,
@@ -230,12 +242,8 @@ run(struct zk_ctl *ctl, int argc, char **argv)
 		if (option == 'k') {
 			p.by_key = true;
 		} else if (option == 'p') {
-			if (zk_ctl_parse_number(optarg, INT32_MAX, &number) <
-			    0) {
-				zk_ctl_say(ctl, "%s: not a partition", optarg);
+			if (!take_partition(ctl, optarg, &p.partition))
 				return ZK_EXIT_USAGE;
-			}
-			p.partition = (int64_t)number;
 		} else {
 			status = zk_ctl_option(ctl, option, argv);
 			if (status >= 0)

@@ -303,7 +303,7 @@ port_partition_text(void *impl, uint64_t partition, const char *name,
 	struct text text = {.buf = buf, .cap = cap};
 	struct zk_partition_info known;
 	struct zk_roster roster;
-	struct zk_tx *tx;
+	struct zk_tx *tx = NULL;
 	int rc;
 
 	if (strcmp(name, "start") == 0 || strcmp(name, "end") == 0) {
@@ -336,8 +336,8 @@ static int
 print_lag(struct zk_port *port, struct zk_tx *tx, const struct zk_attr *attr,
     struct text *text)
 {
-	struct zk_partition partition;
-	struct zk_share share;
+	struct zk_partition partition = {0};
+	struct zk_share share = {0};
 	int rc = 0;
 
 	for (uint32_t i = 0; rc == 0; i++) {

@@ -198,7 +198,7 @@ collect_acks(struct zk_next *s, uint8_t *buf)
 	size_t len = 0;
 
 	for (struct zk_share *share = s->shares;
-	     share != NULL && len < ZK_ACK_BYTES * ZK_PARTITIONS_MAX;
+	     share != NULL && len < (size_t)ZK_ACK_BYTES * ZK_PARTITIONS_MAX;
 	     share = share->next) {
 		const bool over = gives_up(s, share);
 		const struct zk_ack ack = {
@@ -462,12 +462,10 @@ zk_next_fill(struct zk_next *s, size_t size)
 		struct zk_share *next =
 		    share->next != NULL ? share->next : s->shares;
 
-		if (is_wet(s, share)) {
-			rc = fill_from(s, share, want);
-			if (rc != 0) {
-				s->turn = next;
-				return rc < 0 ? rc : 0;
-			}
+		rc = is_wet(s, share) ? fill_from(s, share, want) : 0;
+		if (rc != 0) {
+			s->turn = next;
+			return rc < 0 ? rc : 0;
 		}
 		share = next == first ? NULL : next;
 	}

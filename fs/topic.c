@@ -66,7 +66,7 @@ static int
 take_text(struct zk_fs *fs, struct zk_handle *handle,
     const struct zk_attr *attr)
 {
-	for (size_t cap = 4 * ZK_KIB; cap <= TEXT_BYTES_MAX; cap *= 4) {
+	for (size_t cap = (size_t)4 * ZK_KIB; cap <= TEXT_BYTES_MAX; cap *= 4) {
 		char *text = malloc(cap);
 		int rc;
 

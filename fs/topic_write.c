@@ -434,6 +434,7 @@ zk_topic_write(fuse_req_t req, struct zk_handle *handle, const char *buf,
 		zk_reply_rc_ino(req, rc);
 		return;
 	}
+	ZK_ASSERT(plan != NULL);
 	if (plan->count == 0) {
 		keep_tail(fs, handle, plan);
 		(void)fuse_reply_write(req, plan->taken);
@@ -469,6 +470,7 @@ last_append(struct zk_fs *fs, struct zk_handle *handle, struct plan **ret_plan)
 	if (handle->topic_file->tail_len == 0 ||
 	    make_plan(fs, handle, "", 0, &plan) < 0)
 		return NULL;
+	ZK_ASSERT(plan != NULL);
 	if (plan->count > 0)
 		call = zk_call_new(fs, NULL, &cmd, close_answer);
 	if (call == NULL)

@@ -57,6 +57,7 @@ zk_window_add(struct zk_window *w, const struct zk_window_piece *piece)
 		w->pieces = grown;
 		w->piece_cap = cap;
 	}
+	ZK_ASSERT(w->pieces != NULL);
 	w->pieces[w->count++] = *piece;
 	w->len += piece->len;
 	return 0;

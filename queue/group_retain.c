@@ -82,7 +82,7 @@ last_by_time(struct zk_group *g, struct zk_tx *tx, uint64_t *ret_index)
 	const struct zk_stamp now = g->part->broker->now.wall;
 	const uint64_t now_ms = zk_broker_now(g->part->broker);
 	struct zk_pspan span = applied_span(g);
-	struct zk_pentry oldest;
+	struct zk_pentry oldest = {0};
 	uint64_t index;
 	int rc;
 

@@ -98,7 +98,7 @@ tell_members(struct zk_apply *ap, uint64_t group)
 	static const char name[] = "members";
 	const bool quiet = ap->quiet;
 	struct zk_entry_ref ref = {.ino = 0};
-	struct zk_inode file;
+	struct zk_inode file = {0};
 	int rc;
 
 	rc = zk_dirent_get(ap->tx, group, name, sizeof(name) - 1, &ref);

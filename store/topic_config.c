@@ -119,7 +119,7 @@ parse_amount(struct word word, const struct unit *units, uint64_t plain,
 			word.len = 0;
 		}
 	/* 0 would read as "keep nothing", which nobody wants. */
-	if (word.len > 0 || value == 0 || value > max / factor)
+	if (word.len > 0 || value == 0 || factor == 0 || value > max / factor)
 		return -EINVAL;
 	*ret_value = value * factor;
 	return 0;

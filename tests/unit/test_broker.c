@@ -110,9 +110,10 @@ Test(broker, reads_of_any_piece_agree, .init = one_host, .fini = rig_fini)
 		struct rig_done done;
 
 		for (size_t at = 0; at + 1 < sizes[i]; at++)
-			all[end + at] = at % 77 == 76
-			    ? '\n'
-			    : "abcdefghijklmnopqrstuvwxyz"[(end + at) % 26];
+			all[end + at] = (char)(at % 77 == 76
+			        ? '\n'
+			        : "abcdefghijklmnopqrstuvwxyz"[(end + at) %
+			              26]);
 		all[end + sizes[i] - 1] = '\n';
 		rig_submit(0, &what, all + end, sizes[i], &done);
 		rig_turn(0);

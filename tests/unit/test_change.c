@@ -30,14 +30,12 @@ watch(const struct zk_change *c)
 	told_rev = c->rev;
 	told_sub = c->sub;
 	(void)snprintf(told + len, sizeof(told) - len,
-	    "%s%s%s%u:%llu/%.*s%s%.*s%s", len == 0 ? "" : " ",
+	    "%s%s%s%u:%llu/%.*s%s%.*s%s%s", len == 0 ? "" : " ",
 	    c->exchange ? "<>" : kinds[c->kind], S_ISDIR(c->type) ? "d" : "f",
 	    c->nlink, (unsigned long long)c->parent, (int)c->name_len,
 	    c->name_len > 0 ? c->name : "", c->name2_len > 0 ? ">" : "",
 	    (int)c->name2_len, c->name2_len > 0 ? c->name2 : "",
-	    c->orphan ? "~" : "");
-	if (!c->known)
-		(void)strcat(told, "!");
+	    c->orphan ? "~" : "", c->known ? "" : "!");
 }
 
 static void

@@ -30,7 +30,7 @@ add(uint32_t number, uint64_t off, const char *text)
 	char *to = zk_window_reserve(&w, strlen(text));
 
 	cr_assert_not_null(to);
-	memcpy(to, text, strlen(text));
+	memcpy(to, text, piece.len);
 	cr_assert_eq(zk_window_add(&w, &piece), 0);
 }
 
