@@ -398,6 +398,22 @@ carry_out(struct zk_fs *fs, struct zk_order *order)
 	give_up(fs, order);
 }
 
+/*
+ * There is something to do that is no order.  False while we are paused: the
+ * helper must not be at work on the mount then.
+ */
+static bool
+take_up(struct zk_replay *r)
+{
+	bool may;
+
+	(void)pthread_mutex_lock(&r->lock);
+	may = !r->paused;
+	r->idle = r->idle && !may;
+	(void)pthread_mutex_unlock(&r->lock);
+	return may;
+}
+
 static void *
 feed(void *arg)
 {
@@ -418,7 +434,7 @@ feed(void *arg)
 		(void)pthread_mutex_unlock(&r->lock);
 		if (order == NULL) {
 			/* Unasked it says nothing: it has ended. */
-			if (wait_event(fs, -1) == 0)
+			if (wait_event(fs, -1) == 0 && take_up(r))
 				restart(fs);
 			if (is_over(r))
 				bury(r);
@@ -514,7 +530,8 @@ zk_replay_pause(struct zk_fs *fs, uint64_t until_ms)
 	for (;;) {
 		(void)pthread_mutex_lock(&r->lock);
 		r->paused = true;
-		idle = r->current == NULL;
+		/* Not while it is attaching itself to the mount, either. */
+		idle = !r->started || r->idle;
 		(void)pthread_mutex_unlock(&r->lock);
 		if (idle || zk_now_ms() >= until_ms)
 			return idle;
