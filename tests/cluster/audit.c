@@ -166,10 +166,14 @@ audit_file(const char *dir, char what, unsigned which)
 
 		fence = words == 2 ? strtoull(number, NULL, 10) : 0;
 		record = words < 1 ? NULL : meet(key, name);
+		/* Whose outcome was not known may have come about later. */
 		if (record != NULL)
-			(void)printf(
-			    "%s.o %s.o %" PRIu64 " %s next %" PRIu64 "\n", name,
-			    key, record->invoked, record->returned, offset);
+			(void)printf("%s.o %s.o %" PRIu64 " %s next %" PRIu64
+			             "\n",
+			    name, key, record->invoked,
+			    strcmp(record->result, "ok") == 0 ? record->returned
+			                                      : "-",
+			    offset);
 		if (what == 'l' && (words != 2 || fence < last))
 			wrong(key, name, "has a fence that went back");
 		last = fence;
