@@ -3,6 +3,8 @@
 # them at a time, each in a directory of its own.  They use tests/mount/lib.sh.
 # Needs root, and BUILD, the build directory.  Exit status 77 of a test is a
 # skip, which is a failure where CI=true; its last line is the reason.
+# AGAIN=1: what failed is run once more, alone, and if it passes then, that is
+# told and the run does not fail by it; not where a sanitizer spoke.
 # VERBOSE=1 shows what was checked, also where all was well.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
@@ -71,15 +73,21 @@ report() {
 		echo "  PASS    $name ($took s)"
 		[ -z "${VERBOSE:-}" ] || sed 's/^/    | /' "$dir/output"
 	else
-		failed=$((failed + 1))
-		echo "  FAIL    $name: exit $rc ($took s)"
+		if [ "${AGAIN:-}" = 1 ] && [ "$rc" != sanitizer ] &&
+		    [ "$rc" != 77 ]; then
+			again+=("$name")
+			echo "  AGAIN   $name: exit $rc ($took s)"
+		else
+			failed=$((failed + 1))
+			echo "  FAIL    $name: exit $rc ($took s)"
+		fi
 		grep -A 8 '^not ok' "$dir/output" | head -n 40 | sed 's/^/    | /'
 		grep -v '^ok' "$dir/output" | tail -n 60 | sed 's/^/    : /'
 		head -n 60 "$dir/dir/reports" 2>/dev/null | sed 's/^/    ! /'
 	fi
 }
 
-passed=0 failed=0 skipped=0
+passed=0 failed=0 skipped=0 again=()
 [ $# -gt 0 ] || set -- "$here"/test_*.sh
 declare -A dir_of=()
 reap() {
@@ -104,6 +112,14 @@ for test; do
 done
 while [ "${#dir_of[@]}" -gt 0 ]; do
 	reap
+done
+AGAIN=over
+for name in "${again[@]}"; do
+	mkdir "$top/$name.again"
+	run_one "$here/$name.sh" "$top/$name.again" &
+	dir_of[$!]=$top/$name.again
+	reap
+	echo "  FLAKY   $name: failed first, and then as above"
 done
 echo "cluster: $passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

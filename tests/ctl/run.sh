@@ -3,6 +3,7 @@
 # other, each in a directory of its own.  They use the library of tests/mount.
 # Needs root, and BUILD, the build directory.  Exit status 77 of a test is a
 # skip, which is a failure where CI=true; its last line is the reason.
+# AGAIN=1: what failed is run once more, which is told.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 SRC=$(cd "$here/../.." && pwd)
@@ -22,10 +23,18 @@ for test; do
 	name=$(basename "$test" .sh)
 	mkdir -p "$top/$name"
 	started=$SECONDS
-	WORK=$top/$name timeout -k 20 $LIMIT_SECONDS bash "$test" \
-	    >"$top/output" 2>&1 </dev/null
-	rc=$?
-	[ -s "$top/$name/reports" ] && rc=sanitizer
+	for try in 1 2; do
+		WORK=$top/$name timeout -k 20 $LIMIT_SECONDS bash "$test" \
+		    >"$top/output" 2>&1 </dev/null
+		rc=$?
+		[ -s "$top/$name/reports" ] && rc=sanitizer
+		case $rc in 0 | 77 | sanitizer) break ;; esac
+		[ "${AGAIN:-} $try" = "1 1" ] || break
+		echo "  FLAKY   $name: exit $rc, once more"
+		grep -v '^ok' "$top/output" | tail -n 60 | sed 's/^/    | /'
+		rm -rf --one-file-system "${top:?}/$name"
+		mkdir -p "$top/$name"
+	done
 	took="$((SECONDS - started)) s"
 	if [ "$rc" = 77 ] && [ "${CI:-}" != true ]; then
 		skipped=$((skipped + 1))

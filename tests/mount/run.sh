@@ -7,6 +7,9 @@
 #   KEEP=1         leave the directories of failed tests where they are
 #   CI=true        a skipped test is a failed one, unless it has a line
 #                  "# skip-ok: REASON"
+#   AGAIN=1        a test that failed is run once more, alone; if it passes
+#                  then, that is told, and the run does not fail by it.  Not
+#                  where a sanitizer or an assertion spoke.
 #   # timeout: N   a line of a test that needs more than 300 s
 #
 # A test is done well if it exits with 0, reports no failure, leaves no
@@ -108,6 +111,12 @@ run_one() {
 	echo $(((${EPOCHREALTIME/./} - start) / 100000)) >"$dir/tenths"
 }
 
+may_again() {
+	[ "${AGAIN:-}" = 1 ] && case $1 in
+	*sanitizer* | *skipped*) false ;;
+	esac
+}
+
 report() {
 	local dir=$1 name=${1##*/} verdict tenths
 	read -r verdict <"$dir/verdict"
@@ -123,8 +132,13 @@ report() {
 		echo "  SKIP    $name: ${verdict#skip }"
 		;;
 	*)
-		failed=$((failed + 1))
-		echo "  FAIL    $name: ${verdict#fail } ($tenths)"
+		if may_again "$verdict"; then
+			again+=("$name")
+			echo "  AGAIN   $name: ${verdict#fail } ($tenths)"
+		else
+			failed=$((failed + 1))
+			echo "  FAIL    $name: ${verdict#fail } ($tenths)"
+		fi
 		tail -n 60 "$dir/output" | sed 's/^/    | /'
 		head -n 60 "$dir/reports" 2>/dev/null | sed 's/^/    ! /'
 		;;
@@ -132,7 +146,7 @@ report() {
 	[ "$verdict" = pass ] && rm -rf --one-file-system "$dir"
 }
 
-passed=0 failed=0 skipped=0
+passed=0 failed=0 skipped=0 again=()
 trap finish EXIT
 trap 'exit 130' INT TERM
 
@@ -162,6 +176,15 @@ for test; do
 done
 while [ "${#dir_of[@]}" -gt 0 ]; do
 	reap
+done
+AGAIN=over
+for name in "${again[@]}"; do
+	rm -rf --one-file-system "${top:?}/$name"
+	mkdir -p "$top/$name"
+	run_one "$here/$name.sh" "$top/$name" &
+	dir_of[$!]=$top/$name
+	reap
+	echo "  FLAKY   $name: failed first, and then as above"
 done
 echo "mount: $passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
