@@ -17,9 +17,13 @@
  * consensus/msg_codec.h has it.  GROUP_HARD row: term u64, vote u64.
  * Little-endian.
  */
-#define FORMAT            1u
+#define FORMAT 1u
+#ifdef __SANITIZE_THREAD__ /* it leaves a process little address space */
+#define MAP_BYTES_DEFAULT ((size_t)1 << 36)
+#else
 #define MAP_BYTES_DEFAULT ((size_t)1 << 40)
-#define STATE_BYTES_MAX   (80u + ZK_PCONFS_MAX * (8u + ZK_CONF_WIRE_MAX))
+#endif
+#define STATE_BYTES_MAX (80u + ZK_PCONFS_MAX * (8u + ZK_CONF_WIRE_MAX))
 
 struct zk_plog {
 	struct zk_env *env;
