@@ -220,16 +220,25 @@ zk_events_read(fuse_req_t req, size_t size, uint64_t off,
 	struct zk_handle *handle = zk_handle_of(fi);
 	struct zk_stream *s = handle->stream;
 	const char *text;
+	char *copy = NULL;
 	size_t len;
 	int rc;
 
 	(void)pthread_mutex_lock(&s->lock);
 	rc = take(fs, s, off, size, &text, &len);
-	if (rc > 0)
-		(void)fuse_reply_buf(req, text, len);
+	if (rc > 0) {
+		copy = malloc(len);
+		rc = copy != NULL ? 1 : -ENOMEM;
+	}
+	if (copy != NULL)
+		memcpy(copy, text, len);
 	(void)pthread_mutex_unlock(&s->lock);
 	if (rc == 0 && (fi->flags & O_NONBLOCK) != 0)
 		rc = -EAGAIN;
+	/* With the answer the caller may close it: no look at it afterwards. */
+	if (rc > 0)
+		(void)fuse_reply_buf(req, copy, len);
+	free(copy);
 	if (rc < 0)
 		zk_reply_rc(req, rc);
 	else if (rc == 0)

@@ -319,11 +319,13 @@ tear_down(struct sim *sim)
 		sim->hosts[id].dying = true;
 		zk_broker_close(sim->hosts[id].broker);
 		sim->hosts[id].broker = NULL;
-		sim_wire_clear(sim, id);
 		(void)snprintf(path, sizeof(path), "%s/topics.mdb",
 		    sim->hosts[id].dir);
 		(void)unlink(path);
 	}
+	/* The last to close may have written to the first. */
+	for (unsigned id = 0; id < sim->count; id++)
+		sim_wire_clear(sim, id);
 	for (size_t i = 0; i < sim->batch_count; i++) {
 		free(sim->batches[i]->text);
 		free(sim->batches[i]);
