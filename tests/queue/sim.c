@@ -324,8 +324,15 @@ tear_down(struct sim *sim)
 		(void)unlink(path);
 	}
 	/* The last to close may have written to the first. */
-	for (unsigned id = 0; id < sim->count; id++)
+	for (unsigned id = 0; id < sim->count; id++) {
+		struct sim_message *msg;
+
 		sim_wire_clear(sim, id);
+		while ((msg = sim->hosts[id].mail) != NULL) {
+			sim->hosts[id].mail = msg->next;
+			free(msg);
+		}
+	}
 	for (size_t i = 0; i < sim->batch_count; i++) {
 		free(sim->batches[i]->text);
 		free(sim->batches[i]);
