@@ -72,7 +72,7 @@ struct zk_past_at {
 	uint32_t sub;
 };
 
-/* false: no more for now, and this one again another time. */
+/* false: no more at present, and this one again another time. */
 typedef bool (*zk_past_fn)(void *arg, const struct zk_past *past);
 
 /* rev, sub, time, session and host are the row's affair, not encoded here. */
