@@ -215,7 +215,7 @@ peek_frame(struct conn *conn, struct zk_frame *ret_frame,
 	return 1;
 }
 
-/* Offers a frame; false: there was no room, and nothing is read until there is. */
+/* Offers a frame; false: no room, and nothing is read until there is some. */
 static bool
 deliver(struct conn *conn, const struct zk_frame *frame, const uint8_t *body)
 {
