@@ -209,6 +209,34 @@ Test(datadir, a_tree_that_was_never_made_is_made)
 	}
 }
 
+/* What follows from no entry must be in the journal. */
+Test(datadir, what_only_this_member_knows_survives_a_power_failure)
+{
+	const struct zk_hard_state hard = {.term = 7, .vote = 9};
+	struct zk_hard_state got = {0};
+	struct zk_tx *tx;
+	char peers[8];
+	size_t len = 0;
+
+	cr_assert_eq(try_open(rig.dir), 0, "%s", why);
+	cr_assert_eq(zk_store_begin(rig.store, &tx), 0);
+	cr_assert_eq(zk_peers_put(tx, "peers", 5), 0);
+	cr_assert_eq(zk_store_commit(tx), 0);
+	cr_assert_eq(zk_store_begin(rig.store, &tx), 0);
+	cr_assert_eq(zk_hard_state_put(tx, &hard), 0);
+	cr_assert_eq(zk_store_commit(tx), 0);
+	zk_store_abandon(rig.store);
+	rig.store = NULL;
+	cr_assert_eq(try_open(rig.dir), 0, "%s", why);
+	cr_assert_eq(zk_read_begin(rig.store, &tx), 0);
+	cr_expect_eq(zk_peers_get(tx, peers, sizeof(peers), &len), 0);
+	cr_expect_eq(len, 5);
+	cr_expect_eq(zk_hard_state_get(tx, &got), 0);
+	cr_expect_eq(got.term, 7);
+	zk_read_end(tx);
+	rig_close();
+}
+
 Test(datadir, a_part_that_is_missing_is_missed)
 {
 	static const char *const parts[] = {ZK_DATADIR_TREE,
