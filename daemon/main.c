@@ -254,6 +254,7 @@ open_store(struct zk_fault *ret_fault)
 		(void)close(the.upgrade.lock_fd);
 	}
 	rc = zk_store_open(&options, &why, &the.store);
+	rc = rc < 0 ? rc : zk_topics_claim(options.dir, the.store, &why);
 	if (rc < 0)
 		(void)zk_fault_set(ret_fault, rc, ZK_EXIT_MOUNT, "data=%s",
 		    why != NULL ? why : zk_err_text(rc));

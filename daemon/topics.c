@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -9,6 +10,7 @@
 
 #include "base/assert.h"
 #include "base/err.h"
+#include "store/datadir.h"
 #include "store/inode.h"
 #include "store/topic.h"
 
@@ -298,6 +300,18 @@ init_sync(struct zk_topics *t)
 	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	(void)pthread_cond_init(&t->wake, &attr);
 	(void)pthread_condattr_destroy(&attr);
+}
+
+int
+zk_topics_claim(const char *dir, struct zk_store *store, char **ret_why)
+{
+	const int rc = zk_broker_claim(dir, store);
+
+	if (rc < 0 &&
+	    asprintf(ret_why, "%s/%s: %s", dir, ZK_DATADIR_TOPICS,
+	        zk_err_text(rc)) < 0)
+		*ret_why = NULL;
+	return rc;
 }
 
 int

@@ -26,6 +26,12 @@ struct zk_topics_options {
 	void *arg;
 };
 
+/*
+ * See zk_broker_claim(): before anything else is done with the store.  On
+ * failure *ret_why gets a malloc'd line.
+ */
+int zk_topics_claim(const char *dir, struct zk_store *store, char **ret_why);
+
 int zk_topics_open(const struct zk_topics_options *options, char **ret_why,
     struct zk_topics **ret_topics);
 /* No more answers after this; the tree's node still runs. */

@@ -460,6 +460,12 @@ first_turn(struct zk_broker *b, const struct zk_broker_time *now)
 }
 
 int
+zk_broker_claim(const char *dir, struct zk_store *store)
+{
+	return zk_plog_claim(dir, store);
+}
+
+int
 zk_broker_open(const struct zk_broker_options *options,
     const struct zk_broker_time *now, struct zk_broker **ret_broker)
 {

@@ -27,6 +27,7 @@
  * turn's functions and must not call back.
  */
 struct zk_broker;
+struct zk_store;
 
 /* Lanes of the network: what is small and urgent, and what carries data. */
 enum { ZK_BROKER_FAST, ZK_BROKER_BULK, ZK_BROKER_LANES };
@@ -58,6 +59,14 @@ struct zk_broker_time {
 	struct zk_stamp wall; /* for the records */
 	uint64_t mono_ms;     /* > 0 */
 };
+
+/*
+ * For a tree that knows of no partitions' file in its directory, new or from
+ * before it noted that: make one, if there is none, and note it, so that one
+ * that is lost is not taken for new.  Before the store has another writer, and
+ * before zk_broker_open(), whose codes it returns.
+ */
+int zk_broker_claim(const char *dir, struct zk_store *store);
 
 /*
  * Take up what is on disk (ZK_DATADIR_TOPICS in the data directory).

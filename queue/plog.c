@@ -3,12 +3,15 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/random.h>
+#include <unistd.h>
 
 #include "base/assert.h"
 #include "base/codec.h"
 #include "base/err.h"
 #include "consensus/msg_codec.h"
 #include "store/datadir.h"
+#include "store/store.h"
 
 /*
  * TOPICS row: format u32, node u64.  GROUP row: status u8, disk_first u64,
@@ -87,6 +90,45 @@ owner_make(struct zk_plog *plog, uint64_t self)
 }
 
 static int
+id_make(struct zk_plog *plog, uint64_t id)
+{
+	struct zk_tx tx = {.env = NULL};
+	int rc;
+
+	rc = zk_env_begin(plog->env, &tx);
+	if (rc < 0)
+		return rc;
+	rc = zk_topics_id_put(&tx, id);
+	if (rc < 0) {
+		zk_env_abort(&tx);
+		return rc;
+	}
+	return zk_env_commit(&tx);
+}
+
+static int
+id_of(struct zk_plog *plog, uint64_t *ret_id)
+{
+	struct zk_tx *tx;
+	uint64_t id = 0;
+	int rc;
+
+	rc = zk_env_read_begin(plog->env, &tx);
+	if (rc < 0)
+		return rc;
+	rc = zk_topics_id_get(tx, &id);
+	zk_env_read_end(tx);
+	if (rc == -ENOENT) {
+		if (getrandom(&id, sizeof(id), 0) != (ssize_t)sizeof(id))
+			return -EIO;
+		rc = id_make(plog, id);
+	}
+	if (rc == 0)
+		*ret_id = id;
+	return rc;
+}
+
+static int
 owner_open(struct zk_plog *plog, uint64_t self)
 {
 	struct zk_tx *tx;
@@ -127,6 +169,59 @@ zk_plog_open(const char *dir, uint64_t self, size_t map_bytes,
 	}
 	*ret_plog = plog;
 	return 0;
+}
+
+static int
+tell_tree(struct zk_store *store, uint64_t id)
+{
+	struct zk_tx *tx;
+	int rc;
+
+	rc = zk_store_begin(store, &tx);
+	if (rc < 0)
+		return rc;
+	rc = zk_topics_id_put(tx, id);
+	if (rc < 0) {
+		zk_store_abort(tx);
+		return rc;
+	}
+	return zk_store_commit(tx);
+}
+
+static int
+make_known(const char *dir, struct zk_store *store)
+{
+	const int dir_fd = zk_store_dir_fd(store);
+	struct zk_plog *plog = NULL;
+	uint64_t id = 0;
+	int rc;
+
+	rc = zk_datadir_new_topics(dir_fd);
+	if (rc == 0)
+		rc = zk_plog_open(dir, zk_store_ident(store)->node, 0, &plog);
+	if (rc != 0)
+		return rc;
+	rc = id_of(plog, &id);
+	zk_plog_close(plog);
+	/* The file and its name are on disk before anybody insists on them. */
+	if (rc == 0 && fsync(dir_fd) != 0)
+		rc = -errno;
+	return rc < 0 ? rc : tell_tree(store, id);
+}
+
+int
+zk_plog_claim(const char *dir, struct zk_store *store)
+{
+	struct zk_tx *tx;
+	uint64_t id;
+	int rc;
+
+	rc = zk_read_begin(store, &tx);
+	if (rc < 0)
+		return rc;
+	rc = zk_topics_id_get(tx, &id);
+	zk_read_end(tx);
+	return rc == -ENOENT ? make_known(dir, store) : rc;
 }
 
 void

@@ -18,6 +18,9 @@
  */
 struct zk_plog;
 
+/* See zk_broker_claim(). */
+int zk_plog_claim(const char *dir, struct zk_store *store);
+
 /* Codes as of zk_broker_open(). */
 int zk_plog_open(const char *dir, uint64_t self, size_t map_bytes,
     struct zk_plog **ret_plog);

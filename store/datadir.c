@@ -262,7 +262,8 @@ check_no_tree(const char *dir, int dir_fd, char **ret_why)
 
 /*
  * The partitions' file, which has no copy of what it should be: a whole head,
- * and as long as that says.  LMDB would take a signal for the rest.
+ * and as long as that says.  LMDB would take a signal for the rest.  Whether
+ * it may be new is for the tree to say: see zk_verify_dir().
  */
 static int
 check_topics(const char *dir, int dir_fd, char **ret_why)
@@ -280,7 +281,7 @@ check_topics(const char *dir, int dir_fd, char **ret_why)
 		return errno == ENOENT ? 0 : -errno;
 	got = fstat(fd, &st) == 0 ? pread(fd, head, sizeof(head), 0) : -1;
 	(void)close(fd);
-	if (got == 0)
+	if (got >= 0 && is_never_made(head, (size_t)got, &st))
 		return 0;
 	for (size_t i = 0; got == (ssize_t)sizeof(head) && i < 2; i++) {
 		const uint8_t *page = head + i * PAGE_BYTES;
@@ -343,6 +344,26 @@ announce(const char *dir, int dir_fd, char **ret_why)
 	}
 	if (fd >= 0)
 		(void)close(fd);
+	return rc;
+}
+
+int
+zk_datadir_new_topics(int dir_fd)
+{
+	uint8_t head[2 * PAGE_BYTES];
+	struct stat st;
+	ssize_t got;
+	int fd, rc = 0;
+
+	fd = openat(dir_fd, ZK_DATADIR_TOPICS, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	got = fstat(fd, &st) == 0 ? pread(fd, head, sizeof(head), 0) : -1;
+	/* LMDB makes only empty files into environments. */
+	if (got < 0 ||
+	    (is_never_made(head, (size_t)got, &st) && ftruncate(fd, 0) != 0))
+		rc = -errno;
+	(void)close(fd);
 	return rc;
 }
 

@@ -37,6 +37,12 @@ int zk_datadir_claim(const char *dir, char **ret_why, int *ret_fd);
  */
 int zk_datadir_made(int dir_fd);
 
+/*
+ * The partitions' file is about to be made: what a crash left of an earlier
+ * attempt, and never held anything, is emptied.  0 or a negative errno.
+ */
+int zk_datadir_new_topics(int dir_fd);
+
 /* Sets *ret_why (when it is wanted and unset) to a line about dir and rc. */
 void zk_datadir_why(char **ret_why, const char *dir, int rc);
 

@@ -11,7 +11,7 @@
 /*
  * IDENT row: format u32, ensemble 16 bytes, node u64, boots u64, member (u32
  * length and bytes).  STATE row: the fields of struct zk_state in their order.
- * HARD row: term u64, vote u64.  All little-endian.
+ * HARD row: term u64, vote u64.  TOPICS_ID row: id u64.  All little-endian.
  */
 
 static struct zk_key
@@ -214,4 +214,36 @@ zk_peers_get(struct zk_tx *tx, void *buf, size_t cap, size_t *ret_len)
 	memcpy(buf, value, len);
 	*ret_len = len;
 	return 0;
+}
+
+int
+zk_topics_id_put(struct zk_tx *tx, uint64_t id)
+{
+	const struct zk_key key = plain_key(ZK_TABLE_TOPICS_ID);
+	uint8_t value[8];
+	struct zk_enc enc;
+
+	zk_enc_init(&enc, value, sizeof(value));
+	zk_enc_u64(&enc, id);
+	ZK_ASSERT(!enc.failed);
+	/* Whoever checks the file before it is used reads no journal. */
+	tx->whole = true;
+	return zk_row_put(tx, &key, value, enc.len);
+}
+
+int
+zk_topics_id_get(struct zk_tx *tx, uint64_t *ret_id)
+{
+	const struct zk_key key = plain_key(ZK_TABLE_TOPICS_ID);
+	const void *value;
+	struct zk_dec dec;
+	size_t len;
+	int rc;
+
+	rc = zk_row_get(tx, &key, &value, &len);
+	if (rc < 0)
+		return rc;
+	zk_dec_init(&dec, value, len);
+	*ret_id = zk_dec_u64(&dec);
+	return zk_dec_done(&dec) ? 0 : -ZK_ECORRUPT;
 }

@@ -148,6 +148,14 @@ int zk_peers_put(struct zk_tx *tx, const void *peers, size_t len);
 int zk_peers_get(struct zk_tx *tx, void *buf, size_t cap, size_t *ret_len);
 
 /*
+ * Which file of partitions (ZK_DATADIR_TOPICS) belongs to this tree: a number
+ * drawn when it was made, which is in both.  From then on a tree is not opened
+ * without that file.  -ENOENT: none yet.
+ */
+int zk_topics_id_put(struct zk_tx *tx, uint64_t id);
+int zk_topics_id_get(struct zk_tx *tx, uint64_t *ret_id);
+
+/*
  * Room: false when the file system below is nearly full, so that only
  * commands that free something may go on.  Node thread; cheap, and
  * re-checked at most a few times a second while there is no room.

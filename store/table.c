@@ -103,7 +103,8 @@ bool
 zk_table_is_journaled(uint8_t table)
 {
 	return table == ZK_TABLE_IDENT || table == ZK_TABLE_HARD ||
-	    table == ZK_TABLE_PEERS || table == ZK_TABLE_LOG;
+	    table == ZK_TABLE_PEERS || table == ZK_TABLE_TOPICS_ID ||
+	    table == ZK_TABLE_LOG;
 }
 
 uint64_t

@@ -238,6 +238,7 @@ checker_of(uint8_t table)
 	    {ZK_TABLE_STATE, own_row},
 	    {ZK_TABLE_PEERS, own_row},
 	    {ZK_TABLE_JOURNAL, own_row},
+	    {ZK_TABLE_TOPICS_ID, own_row},
 	    {ZK_TABLE_CONF, own_row},
 	    {ZK_TABLE_HISTORY, history_row},
 	    {ZK_TABLE_LOG, log_row},

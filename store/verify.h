@@ -28,7 +28,8 @@ int zk_verify_watched(struct zk_tx *tx, void (*progress)(void *arg), void *arg,
     struct zk_verify_report *ret_report);
 
 /*
- * Verify the tree in dir, which the caller has locked, and leave it as it is.
+ * Verify the tree in dir, which the caller has locked, and leave it as it is;
+ * and that the partitions' file beside it is the one that it knows of.
  * A child process does it: LMDB trusts its pages, and a damaged one ends the
  * process that looks at it.  A child that makes no progress for 30 s is
  * ended.  On failure *ret_why, when not NULL and unset, gets one malloc'd

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -24,6 +25,7 @@
  */
 struct verdict {
 	int rc;
+	bool topics; /* it is, or will be, about the partitions' file */
 	char problem[256];
 };
 
@@ -53,7 +55,7 @@ say_alive(void *arg)
 
 /* Nothing is created or written: no lock file, no meta page. */
 static int
-open_tree(const char *path, MDB_env **ret_env, struct zk_tx *ret_tx)
+open_file(const char *path, MDB_env **ret_env, struct zk_tx *ret_tx)
 {
 	const unsigned int flags = MDB_RDONLY | MDB_NOLOCK | MDB_NOSUBDIR;
 	MDB_env *env;
@@ -94,6 +96,44 @@ check_identity(const char *dir, struct zk_tx *tx, char *problem, size_t cap)
 	return -ZK_ECORRUPT;
 }
 
+/*
+ * The file of partitions that the tree knows of: it has no journal by which
+ * one that was lost, emptied, or is of another time could be told from a new
+ * one.  What it holds is not read: it can be long.
+ */
+static int
+check_topics(const char *dir, struct zk_tx *tree, char *problem, size_t cap)
+{
+	struct zk_tx tx = {.store = NULL};
+	uint64_t want, got = 0;
+	char path[4096];
+	struct stat st;
+	MDB_env *env;
+	int rc;
+
+	rc = zk_topics_id_get(tree, &want);
+	if (rc < 0)
+		return rc == -ENOENT ? 0 : rc;
+	(void)snprintf(path, sizeof(path), "%s/%s", dir, ZK_DATADIR_TOPICS);
+	if (stat(path, &st) != 0 || st.st_size == 0) {
+		(void)snprintf(problem, cap, "%s, and it was not new: damaged",
+		    access(path, F_OK) == 0 ? "empty" : "missing");
+		return -ZK_ECORRUPT;
+	}
+	rc = open_file(path, &env, &tx);
+	if (rc == 0)
+		rc = zk_topics_id_get(&tx, &got);
+	if (rc == 0 && got == want)
+		return 0;
+	if (rc == 0 || rc == -ENOENT) {
+		(void)snprintf(problem, cap,
+		    "%s: not the one that belongs to this tree",
+		    rc == 0 ? "of another directory" : "made anew");
+		rc = -ZK_ECORRUPT;
+	}
+	return rc;
+}
+
 _Noreturn static void
 child(const char *dir, const char *path, int fd)
 {
@@ -113,7 +153,7 @@ child(const char *dir, const char *path, int fd)
 	if (null >= 0)
 		(void)dup2(null, STDERR_FILENO);
 
-	verdict.rc = open_tree(path, &env, &tx);
+	verdict.rc = open_file(path, &env, &tx);
 	/* Names are looked up by a hash whose key is in the state. */
 	if (verdict.rc == 0) {
 		(void)zk_state_get(&tx, &tx.state); /* tells it again */
@@ -123,6 +163,13 @@ child(const char *dir, const char *path, int fd)
 	if (verdict.rc == 0)
 		verdict.rc = check_identity(dir, &tx, verdict.problem,
 		    sizeof(verdict.problem));
+	if (verdict.rc == 0) {
+		verdict.topics = true;
+		verdict.rc = 1;
+		say(fd, &verdict);
+		verdict.rc = check_topics(dir, &tx, verdict.problem,
+		    sizeof(verdict.problem));
+	}
 	say(fd, &verdict);
 	_exit(0);
 }
@@ -133,6 +180,7 @@ static int
 hear(int fd, struct verdict *ret_verdict)
 {
 	struct pollfd pfd = {.fd = fd, .events = POLLIN};
+	struct verdict next;
 	ssize_t n;
 	int rc;
 
@@ -144,11 +192,13 @@ hear(int fd, struct verdict *ret_verdict)
 			return -ETIMEDOUT;
 		if (rc < 0)
 			return -errno;
-		n = read(fd, ret_verdict, sizeof(*ret_verdict));
+		n = read(fd, &next, sizeof(next));
 		if (n < 0 && errno != EINTR)
 			return -errno;
-		if (n >= 0 && n < (ssize_t)sizeof(*ret_verdict))
+		if (n >= 0 && n < (ssize_t)sizeof(next))
 			return -ZK_ECORRUPT; /* died in the middle of it */
+		if (n > 0)
+			*ret_verdict = next;
 	} while (n < 0 || ret_verdict->rc > 0);
 	return 0;
 }
@@ -203,6 +253,9 @@ zk_verify_dir(const char *dir, char **ret_why)
 	if (rc == 0)
 		rc = verdict.rc;
 	verdict.problem[sizeof(verdict.problem) - 1] = '\0';
+	if (rc < 0 && verdict.topics)
+		(void)snprintf(path, sizeof(path), "%s/%s", dir,
+		    ZK_DATADIR_TOPICS);
 	if (rc < 0)
 		explain(ret_why, path, rc,
 		    rc == -ZK_ECORRUPT ? verdict.problem : "");

@@ -81,6 +81,14 @@ for size in 8192 4095 1; do
 	truncate -s "$size" "$damaged_store"
 	refused "$WORK/copy" "$WORK/copy/topics.mdb" "topics cut to $size bytes"
 done
+# A new one is not what was there.
+damaged
+rm "$damaged_store" "$damaged_store-lock"
+refused "$WORK/copy" "$WORK/copy/topics.mdb: missing" "topics deleted"
+: >"$damaged_store"
+refused "$WORK/copy" "$WORK/copy/topics.mdb: empty" "topics emptied"
+head -c 8192 /dev/zero >"$damaged_store"
+refused "$WORK/copy" "$WORK/copy/topics.mdb" "topics of zeros"
 store=$D/tree.mdb
 
 # A page of noise: either nobody needs it, and then all values are right; or

@@ -3,6 +3,8 @@
 #include <sys/stat.h>
 
 #include "base/err.h"
+#include "queue/broker.h"
+#include "queue/plog.h"
 #include "store_rig.h"
 
 /* What zk_store_open() makes of what it finds in a directory. */
@@ -142,38 +144,37 @@ Test(datadir, a_tree_that_was_cut_short_is_not_taken_for_a_new_one)
 
 /* What a crash can leave of LMDB's first write, and nothing else. */
 static void
-leave_unmade(int kind)
+leave_unmade(const char *name, int kind)
 {
-	static const uint8_t zeros[8192];
 	static uint8_t metas[8192];
 	char path[128];
 	MDB_env *env;
 	int fd;
 
-	tree_path(path, sizeof(path));
-	cut_tree(0);
+	rig_path(path, sizeof(path), name);
+	cr_assert(truncate(path, 0) == 0 || errno == ENOENT);
 	cr_assert_eq(mdb_env_create(&env), 0);
 	cr_assert_eq(mdb_env_open(env, path, MDB_NOSUBDIR, 0600), 0);
 	mdb_env_close(env);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
+	fd = open(path, O_RDWR | O_CLOEXEC);
 	cr_assert_eq(read(fd, metas, sizeof(metas)), 8192);
-	(void)close(fd);
-	cut_tree(0);
+	cr_assert_eq(ftruncate(fd, 0), 0);
 	if (kind == 1)
-		write_tree(0, zeros, sizeof(zeros));
+		cr_assert_eq(ftruncate(fd, 8192), 0);
 	else if (kind == 2)
-		write_tree(0, metas, 4096);
+		cr_assert_eq(pwrite(fd, metas, 4096, 0), 4096);
 	else if (kind == 3)
-		write_tree(4096, metas + 4096, 4096);
+		cr_assert_eq(pwrite(fd, metas + 4096, 4096, 4096), 4096);
 	else if (kind == 4)
-		write_tree(0, metas, 8192);
+		cr_assert_eq(pwrite(fd, metas, 8192, 0), 8192);
+	(void)close(fd);
 }
 
 /* A file that was emptied looks the same, but nobody was about to make it. */
 Test(datadir, a_tree_that_was_emptied_is_not_taken_for_a_new_one)
 {
 	for (int i = 0; i < UNMADE_KINDS; i++) {
-		leave_unmade(i);
+		leave_unmade(ZK_DATADIR_TREE, i);
 		const off_t len = tree_size();
 
 		cr_expect(try_open(rig.dir) < 0, "%d", i);
@@ -189,7 +190,7 @@ Test(datadir, a_tree_that_was_never_made_is_made)
 	int fd;
 
 	for (int i = 0; i < UNMADE_KINDS; i++) {
-		leave_unmade(i);
+		leave_unmade(ZK_DATADIR_TREE, i);
 		rig_path(path, sizeof(path), ZK_DATADIR_JOURNAL);
 		if (i % 2 == 0)
 			(void)unlink(path);
@@ -277,4 +278,162 @@ Test(datadir, missing_directories_are_made_for_the_owner_only)
 	}
 	(void)rmdir(deep);
 	(void)rmdir(parent);
+}
+
+/* --- the partitions' file ------------------------------------------------- */
+
+static int
+try_claim(void)
+{
+	int rc = try_open(rig.dir);
+
+	if (rc == 0)
+		rc = zk_broker_claim(rig.dir, rig.store);
+	rig_close();
+	return rc;
+}
+
+/* As if it had held something: one row of a partition. */
+static void
+fill_topics(uint64_t node)
+{
+	struct zk_tx tx = {.store = NULL};
+	struct zk_plog *plog;
+
+	cr_assert_eq(zk_plog_open(rig.dir, node, 0, &plog), 0);
+	cr_assert_eq(zk_env_begin(zk_plog_env(plog), &tx), 0);
+	cr_assert_eq(zk_phard_put(&tx, 5, 3, 1), 0);
+	cr_assert_eq(zk_env_commit(&tx), 0);
+	zk_plog_close(plog);
+}
+
+static bool
+topics_are_filled(uint64_t node)
+{
+	struct zk_plog *plog;
+	uint64_t term, vote;
+	struct zk_tx *tx;
+	int rc;
+
+	cr_assert_eq(zk_plog_open(rig.dir, node, 0, &plog), 0);
+	cr_assert_eq(zk_env_read_begin(zk_plog_env(plog), &tx), 0);
+	rc = zk_phard_get(tx, 5, &term, &vote);
+	zk_env_read_end(tx);
+	zk_plog_close(plog);
+	return rc == 0;
+}
+
+static off_t
+topics_size(void)
+{
+	char path[128];
+	struct stat st;
+
+	rig_path(path, sizeof(path), ZK_DATADIR_TOPICS);
+	return stat(path, &st) == 0 ? st.st_size : -1;
+}
+
+static void
+remove_topics(void)
+{
+	char path[128];
+
+	rig_path(path, sizeof(path), ZK_DATADIR_TOPICS);
+	(void)unlink(path);
+	rig_path(path, sizeof(path), ZK_DATADIR_TOPICS_LOCK);
+	(void)unlink(path);
+}
+
+static void
+expect_topics_refused(const char *text)
+{
+	const off_t size = topics_size();
+
+	for (int i = 0; i < 2; i++) {
+		cr_expect_eq(try_claim(), -ZK_ECORRUPT, "%s", text);
+		cr_expect_not_null(why, "%s", text);
+		cr_expect_not_null(strstr(why, ZK_DATADIR_TOPICS), "%s", why);
+		cr_expect_not_null(strstr(why, text), "%s: %s", text, why);
+		cr_expect_eq(topics_size(), size);
+	}
+}
+
+Test(datadir, partitions_that_were_lost_are_not_taken_for_new)
+{
+	char path[128], aside[160];
+
+	cr_assert_eq(try_claim(), 0, "%s", why);
+	cr_assert_eq(try_claim(), 0, "again: %s", why);
+	rig_path(path, sizeof(path), ZK_DATADIR_TOPICS);
+	(void)snprintf(aside, sizeof(aside), "%s.aside", rig.dir);
+	cr_assert_eq(rename(path, aside), 0);
+	expect_topics_refused("missing, and it was not new");
+	for (int i = 0; i < UNMADE_KINDS; i++) {
+		leave_unmade(ZK_DATADIR_TOPICS, i);
+		expect_topics_refused(i == 0 ? "empty" : "");
+	}
+	cr_assert_eq(rename(aside, path), 0);
+	cr_expect_eq(try_claim(), 0, "%s", why);
+}
+
+static uint64_t
+own_node(void)
+{
+	uint64_t node;
+
+	cr_assert_eq(try_open(rig.dir), 0, "%s", why);
+	node = zk_store_ident(rig.store)->node;
+	rig_close();
+	return node;
+}
+
+Test(datadir, partitions_that_were_made_anew_are_not_those_that_were)
+{
+	struct zk_tx tx = {.store = NULL};
+	struct zk_plog *plog;
+	uint64_t node;
+
+	cr_assert_eq(try_claim(), 0, "%s", why);
+	node = own_node();
+	remove_topics();
+	fill_topics(node);
+	expect_topics_refused("made anew");
+	/* The number of another tree. */
+	cr_assert_eq(zk_plog_open(rig.dir, node, 0, &plog), 0);
+	cr_assert_eq(zk_env_begin(zk_plog_env(plog), &tx), 0);
+	cr_assert_eq(zk_topics_id_put(&tx, 1), 0);
+	cr_assert_eq(zk_env_commit(&tx), 0);
+	zk_plog_close(plog);
+	expect_topics_refused("of another directory");
+}
+
+/* The tree says what it knows of them only when they are on disk. */
+Test(datadir, partitions_that_were_never_made_are_made)
+{
+	for (int i = 0; i < UNMADE_KINDS; i++) {
+		char path[128];
+
+		leave_unmade(ZK_DATADIR_TOPICS, i);
+		cr_expect_eq(try_claim(), 0, "%d: %s", i, why);
+		cr_expect(topics_size() > 8192);
+		remove_topics();
+		expect_topics_refused("missing");
+		rig_path(path, sizeof(path), ZK_DATADIR_TREE);
+		(void)unlink(path);
+		rig_path(path, sizeof(path), ZK_DATADIR_JOURNAL);
+		(void)unlink(path);
+	}
+}
+
+/* A directory from before the tree knew of them. */
+Test(datadir, partitions_of_an_older_version_are_kept)
+{
+	const uint64_t node = own_node();
+
+	fill_topics(node);
+	cr_expect_eq(try_claim(), 0, "%s", why);
+	cr_expect(topics_are_filled(node));
+	cr_expect_eq(try_claim(), 0, "%s", why);
+	remove_topics();
+	expect_topics_refused("missing");
 }
