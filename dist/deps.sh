@@ -9,7 +9,8 @@ RUN='gcc make pkg-config|pkgconf fuse3 libfuse3-dev libnng-dev liblmdb-dev
 libmbedtls-dev'
 DEMO='iproute2 inotify-tools util-linux'
 TEST='libcriterion-dev inotify-tools attr rsync sqlite3 git python3 jq nftables
-iproute2 clang-format clang-tidy cppcheck mandoc shellcheck procps util-linux'
+iproute2 clang-format clang-tidy cppcheck mandoc shellcheck procps util-linux
+incron entr python3-watchdog'
 
 case ${1:-} in
 run) wanted=$RUN ;;
