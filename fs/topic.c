@@ -365,7 +365,8 @@ reply_lseek(struct zk_fs *fs, fuse_req_t req,
 	uint64_t to = q->off;
 
 	(void)fs;
-	if (q->off >= info->end) {
+	if (q->off >= info->end ||
+	    (q->whence == SEEK_DATA && info->start >= info->end)) {
 		zk_reply_rc(req, -ENXIO);
 		return;
 	}

@@ -202,6 +202,7 @@ zk_broker_begin(struct zk_broker *b, const struct zk_broker_time *now)
 	b->wrote = false;
 	b->more = false;
 	b->served_bytes = 0;
+	b->stored_rows = 0;
 	look_for_room(b);
 }
 
@@ -259,6 +260,16 @@ manage(struct zk_broker *b)
 		(void)zk_group_manage(part->group);
 		(void)zk_group_retain(part->group);
 	}
+}
+
+/* What grows faster than we are managing. */
+static void
+retain_grown(struct zk_broker *b)
+{
+	for (struct zk_part *part = b->touched; part != NULL;
+	     part = part->next_touched)
+		if (part->group != NULL && zk_group_outgrew(part->group))
+			(void)zk_group_retain(part->group);
 }
 
 /*
@@ -415,6 +426,7 @@ zk_broker_end(struct zk_broker *b, uint32_t *ret_wait_ms)
 
 	tick(b);
 	manage(b);
+	retain_grown(b);
 	touch_held(b);
 	before_flush(b);
 	end_reader(b);

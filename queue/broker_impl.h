@@ -277,8 +277,9 @@ struct zk_broker {
 	struct zk_pentry wire[ZK_GROUP_APPEND_COUNT];
 	struct zk_conf_entry confs[ZK_GROUP_APPEND_CONFS];
 	uint8_t conf_bytes[ZK_CONF_WIRE_MAX];
-	uint8_t *read_bytes; /* of READ, ZK_PARTITION_READ_MAX */
-	size_t served_bytes; /* to others, in this turn */
+	uint8_t *read_bytes;  /* of READ, ZK_PARTITION_READ_MAX */
+	size_t served_bytes;  /* to others, in this turn */
+	uint32_t stored_rows; /* of entries, in this turn */
 
 	struct zk_broker_counts counts;
 };
@@ -458,6 +459,8 @@ int zk_group_on_gone(struct zk_broker *b, uint64_t from, uint64_t id);
 bool zk_group_quorum_lives(const struct zk_group *g);
 
 /* group_retain.c */
+/* It leads, and holds more than it should. */
+bool zk_group_outgrew(const struct zk_group *g);
 int zk_group_retain(struct zk_group *g);
 int zk_group_trimmed(struct zk_group *g, const struct zk_head *head);
 

@@ -450,6 +450,8 @@ clean_group(struct zk_group *g, uint32_t rows, bool *ret_left)
 int
 zk_part_clean(struct zk_broker *b)
 {
+	/* More goes than comes, or it would never be done. */
+	const uint32_t rows = CLEAN_ROWS + 2 * b->stored_rows;
 	bool left = false, some = false;
 	int rc = 0;
 
@@ -465,9 +467,9 @@ zk_part_clean(struct zk_broker *b)
 			continue;
 		rc = zk_broker_tx(b);
 		if (rc == 0 && behind)
-			rc = clean_group(part->group, CLEAN_ROWS, &left);
+			rc = clean_group(part->group, rows, &left);
 		else if (rc == 0)
-			rc = clean_trash(part, CLEAN_ROWS, &left);
+			rc = clean_trash(part, rows, &left);
 		some = some || left;
 	}
 	b->trash = some;

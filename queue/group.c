@@ -123,6 +123,7 @@ append_one(struct zk_group *g, const struct zk_pentry *entry, uint64_t from)
 	if (entry->offset != g->tail_offset)
 		return -ZK_ECORRUPT; /* this log is not the leader's */
 	rc = zk_plog_append(b->tx, g->part->id, entry);
+	b->stored_rows += 1 + entry->len / ZK_LOG_PART_BYTES;
 	if (rc == 0)
 		rc = zk_group_push_head(g, entry, from);
 	if (rc == 0 && entry->kind == ZK_PENTRY_CONF)

@@ -34,20 +34,33 @@ applied_span(const struct zk_group *g)
 	};
 }
 
+static bool
+is_too_large(const struct zk_group *g)
+{
+	const uint64_t keep = g->part->spec.retention_bytes;
+	const uint64_t slack =
+	    keep / 8 < SLACK_BYTES_MAX ? keep / 8 : SLACK_BYTES_MAX;
+
+	return keep > 0 && g->end - g->state.base_offset > keep + slack;
+}
+
+bool
+zk_group_outgrew(const struct zk_group *g)
+{
+	return zk_group_leads(g) && !g->trimming && is_too_large(g);
+}
+
 /* The last entry that goes for the size; 0: none.  The newest stays. */
 static int
 last_by_size(struct zk_group *g, struct zk_tx *tx, uint64_t *ret_index)
 {
 	const uint64_t keep = g->part->spec.retention_bytes;
-	const uint64_t size = g->end - g->state.base_offset;
-	const uint64_t slack =
-	    keep / 8 < SLACK_BYTES_MAX ? keep / 8 : SLACK_BYTES_MAX;
 	const struct zk_pspan span = applied_span(g);
 	uint64_t newest, index;
 	int rc;
 
 	*ret_index = 0;
-	if (keep == 0 || size <= keep + slack)
+	if (!is_too_large(g))
 		return 0;
 	rc = zk_plog_find_offset(tx, g->part->id, span, g->end - 1, &newest);
 	if (rc == 0)

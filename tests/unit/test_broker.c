@@ -230,3 +230,32 @@ Test(broker, what_the_tree_no_longer_has_is_pruned, .init = one_host,
 	cr_assert_eq(zk_broker_info(rig.hosts[0].broker, RIG_PART, &info),
 	    -ENOENT);
 }
+
+/* Retention keeps up with whatever comes, however small it is. */
+Test(broker, retention_is_as_fast_as_writers, .init = one_host,
+    .fini = rig_fini)
+{
+	static struct rig_done done[800];
+	struct zk_partition_info info;
+	struct zk_broker_usage usage;
+	char text[512];
+
+	memset(text, 'x', sizeof(text));
+	memcpy(text + sizeof(text) - 2, "\n", 2);
+	spec.retention_bytes = 1000000;
+	rig_set(&spec);
+	for (int turn = 0; turn < 100; turn++) {
+		for (size_t i = 0; i < sizeof(done) / sizeof(done[0]); i++)
+			rig_append(0, text, &done[i]);
+		rig.now_ms += 2;
+		rig_turn(0);
+		cr_assert(done[0].done && done[0].rc == 0);
+		cr_assert_eq(
+		    zk_broker_info(rig.hosts[0].broker, RIG_PART, &info), 0);
+		cr_assert_leq(info.end - info.start, 2000000, "turn %d", turn);
+	}
+	cr_assert_eq(info.end, 100ull * 800 * 511);
+	zk_broker_usage(rig.hosts[0].broker, &usage);
+	cr_assert_leq(usage.file_bytes, 8u << 20, "%zu bytes",
+	    (size_t)usage.file_bytes);
+}
