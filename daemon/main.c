@@ -241,6 +241,7 @@ open_store(struct zk_fault *ret_fault)
 	const struct zk_store_options options = {
 	    .dir = the.options.data,
 	    .member = the.name,
+	    .background = true,
 	};
 	char *why = NULL;
 	int rc =

@@ -33,6 +33,15 @@ zk_replica_tx(struct zk_replica *r)
 	return fail(r, zk_store_begin(r->store, &r->tx));
 }
 
+int
+zk_replica_entry(struct zk_replica *r, uint64_t index,
+    struct zk_entry *ret_entry)
+{
+	if (zk_recent_get(r->recent, index, ret_entry))
+		return 0;
+	return zk_log_get(r->tx, index, r->payload, ZK_COMMAND_MAX, ret_entry);
+}
+
 /* --- Raft's effects ------------------------------------------------------- */
 
 /* The entry that Raft wants at index, wherever it comes from. */
@@ -83,6 +92,7 @@ append_entries(struct zk_replica *r, const struct zk_effects *fx)
 
 		entry_at(r, fx, index, &entry);
 		rc = zk_log_append(r->tx, &entry);
+		zk_recent_put(r->recent, &entry);
 		r->lengths[index % LOG_RING] = (uint32_t)entry.payload_len;
 		r->log_bytes += entry.payload_len;
 	}
@@ -129,6 +139,7 @@ make_durable(struct zk_replica *r, const struct zk_effects *fx)
 		rc = zk_replica_tx(r);
 		if (rc == 0)
 			rc = zk_log_truncate(r->tx, fx->truncate_from);
+		zk_recent_clear(r->recent);
 		r->wrote = true;
 	}
 	if (rc == 0 && fx->append_first != 0)
@@ -296,6 +307,7 @@ static void
 undo(struct zk_replica *r)
 {
 	zk_raft_undo(&r->raft, &r->raft_before, &r->fx);
+	zk_recent_clear(r->recent);
 	for (size_t i = 0; i < r->fx.failed_count; i++)
 		r->options.sink.barrier(r->options.sink.arg, r->fx.failed[i],
 		    false);

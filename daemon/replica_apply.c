@@ -97,8 +97,7 @@ zk_replica_apply(struct zk_replica *r)
 	while (rc == 0 && index < stop) {
 		struct zk_entry entry;
 
-		rc = zk_log_get(r->tx, ++index, r->payload, ZK_COMMAND_MAX,
-		    &entry);
+		rc = zk_replica_entry(r, ++index, &entry);
 		if (rc == 0)
 			rc = zk_apply(r->tx, &entry, &sink);
 		if (rc == 0)

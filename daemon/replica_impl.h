@@ -5,6 +5,7 @@
 
 #include "consensus/msg_codec.h"
 #include "daemon/news.h"
+#include "daemon/recent.h"
 #include "daemon/replica.h"
 #include "store/log.h"
 #include "store/snapshot.h"
@@ -146,14 +147,19 @@ struct zk_replica {
 	uint64_t log_first, log_bytes;
 	uint64_t log_first_before, log_bytes_before;
 	uint32_t lengths[LOG_RING]; /* of the entries, by index */
-	uint8_t *payload;           /* ZK_COMMAND_MAX: an entry from the log */
-	uint8_t *frame;             /* APPEND_FRAME_MAX: a message */
+	struct zk_recent *recent;
+	uint8_t *payload; /* ZK_COMMAND_MAX: an entry from the log */
+	uint8_t *frame;   /* APPEND_FRAME_MAX: a message */
 	struct zk_wire_entry wire[APPEND_COUNT_MAX];
 	struct zk_conf_entry confs[APPEND_CONFS_MAX];
 };
 
 /* The turn's transaction, begun where there is none. */
 int zk_replica_tx(struct zk_replica *r);
+
+/* An entry of the log, borrowed until the next call or append.  -ENOENT. */
+int zk_replica_entry(struct zk_replica *r, uint64_t index,
+    struct zk_entry *ret_entry);
 
 /* Steps Raft and carries out what it asks for. */
 int zk_replica_step(struct zk_replica *r, const struct zk_event *event);

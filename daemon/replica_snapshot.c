@@ -419,6 +419,7 @@ zk_replica_snapshot_install(struct zk_replica *r, bool log_reset)
 	/* The first entry of the log stands for all before it. */
 	if (rc == 0 && log_reset) {
 		rc = zk_log_truncate(r->tx, 1);
+		zk_recent_clear(r->recent);
 		if (rc == 0)
 			rc = zk_log_append(r->tx, &base);
 		r->log_bytes = 0;

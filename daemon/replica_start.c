@@ -80,8 +80,7 @@ term_of(void *arg, uint64_t index)
 	struct zk_entry entry;
 
 	/* It asks while it steps, in a turn: what the turn wrote counts. */
-	if (zk_replica_tx(r) < 0 ||
-	    zk_log_get(r->tx, index, r->payload, ZK_COMMAND_MAX, &entry) < 0)
+	if (zk_replica_tx(r) < 0 || zk_replica_entry(r, index, &entry) < 0)
 		return 0;
 	return entry.term;
 }
@@ -176,7 +175,10 @@ zk_replica_open(const struct zk_replica_options *options, struct zk_stamp now,
 		r->options.uncommitted_max = UNCOMMITTED_MAX;
 	r->payload = malloc(ZK_COMMAND_MAX);
 	r->frame = malloc(APPEND_FRAME_MAX);
-	rc = r->payload == NULL || r->frame == NULL ? -ENOMEM : 0;
+	r->recent = zk_recent_new();
+	rc = r->payload == NULL || r->frame == NULL || r->recent == NULL
+	    ? -ENOMEM
+	    : 0;
 	if (rc < 0)
 		goto fail;
 	rc = zk_store_begin(r->store, &r->tx);
@@ -227,6 +229,7 @@ zk_replica_close(struct zk_replica *r)
 	zk_news_fini(&r->news);
 	free(r->answers);
 	free(r->held);
+	zk_recent_free(r->recent);
 	free(r->payload);
 	free(r->frame);
 	free(r);

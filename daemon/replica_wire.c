@@ -39,8 +39,7 @@ enc_entries(struct zk_replica *r, struct zk_enc *enc, struct zk_msg *msg,
 	    index - msg->index < APPEND_COUNT_MAX) {
 		struct zk_entry entry;
 
-		rc = zk_log_get(r->tx, index + 1, r->payload, ZK_COMMAND_MAX,
-		    &entry);
+		rc = zk_replica_entry(r, index + 1, &entry);
 		if (rc < 0)
 			break;
 		confs += entry.kind == ZK_PAYLOAD_CONFIG;

@@ -32,7 +32,7 @@ zk_answer_put(struct zk_tx *tx, uint64_t session, uint64_t number,
 	zk_enc_u32(&enc, outcome->line);
 	zk_enc_raw(&enc, outcome->name, outcome->name_len);
 	ZK_ASSERT(!enc.failed);
-	return zk_row_put(tx, &key, value, enc.len);
+	return zk_row_add(tx, &key, value, enc.len);
 }
 
 int
@@ -75,15 +75,21 @@ int
 zk_answer_forget(struct zk_tx *tx, uint64_t session, uint64_t from,
     uint64_t below)
 {
-	for (uint64_t number = from; number < below; number++) {
-		const struct zk_key key =
-		    zk_key2(ZK_TABLE_ANSWER, session, number);
-		int rc = zk_row_delete(tx, &key);
+	const struct zk_key first = zk_key2(ZK_TABLE_ANSWER, session, from);
+	struct zk_scan scan;
+	int rc;
 
-		if (rc < 0 && rc != -ENOENT)
-			return rc;
+	rc = zk_scan_begin(tx, &first, 1 + 8, &scan);
+	if (rc < 0)
+		return rc;
+	while ((rc = zk_scan_next(&scan)) == 0 &&
+	    zk_get_be64(scan.at.bytes + 1 + 8) < below) {
+		rc = zk_scan_delete(&scan);
+		if (rc < 0)
+			break;
 	}
-	return 0;
+	zk_scan_end(&scan);
+	return rc == -ENOENT ? 0 : rc;
 }
 
 int

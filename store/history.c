@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "store/apply.h"
 #include "store/inode.h"
+#include "store/memo.h"
 
 #define KEY_BYTES (1u + 8 + 4)
 
@@ -28,23 +29,15 @@ history_key(uint64_t rev, uint32_t sub)
 
 /* --- places --------------------------------------------------------------- */
 
-/* A path, written from its end, and its guards. */
-struct place {
-	size_t start;
-	char path[ZK_PAST_PATH_MAX];
-	unsigned guard_count;
-	uint8_t guards[ZK_PAST_GUARDS_MAX][ZK_PAST_GUARD_BYTES];
-};
-
 static void
-no_place(struct place *place)
+no_place(struct zk_place *place)
 {
 	place->start = sizeof(place->path);
 	place->guard_count = ZK_PAST_ROOT_ONLY;
 }
 
 static bool
-prepend(struct place *place, const char *name, size_t name_len)
+prepend(struct zk_place *place, const char *name, size_t name_len)
 {
 	if (place->start < name_len + 1)
 		return false;
@@ -56,7 +49,7 @@ prepend(struct place *place, const char *name, size_t name_len)
 
 /* Most directories are open to all and need no guard. */
 static bool
-add_guard(struct place *place, const struct zk_attr *dir, bool need_read)
+add_guard(struct zk_place *place, const struct zk_attr *dir, bool need_read)
 {
 	const uint32_t open = need_read ? MODE_SEARCH | MODE_READ : MODE_SEARCH;
 	uint8_t guard[ZK_PAST_GUARD_BYTES];
@@ -73,20 +66,19 @@ add_guard(struct place *place, const struct zk_attr *dir, bool need_read)
 	return true;
 }
 
-/* The way up from a name to the root. */
+/* The way up from a directory to the root. */
 static int
-find_place(struct zk_tx *tx, uint64_t dir, const char *name, size_t name_len,
-    struct place *ret_place)
+find_dir(struct zk_tx *tx, uint64_t dir, struct zk_place *ret_place)
 {
 	bool last = true;
-	int rc;
 
 	ret_place->start = sizeof(ret_place->path);
 	ret_place->guard_count = 0;
-	if (!prepend(ret_place, name, name_len))
-		no_place(ret_place);
 	for (;;) {
 		struct zk_attr attr;
+		const char *name;
+		size_t name_len;
+		int rc;
 
 		rc = zk_inode_attr_name(tx, dir, &attr, &name, &name_len);
 		if (rc < 0) /* a name in a directory that is not there */
@@ -104,8 +96,49 @@ find_place(struct zk_tx *tx, uint64_t dir, const char *name, size_t name_len,
 	}
 }
 
+/* A name in a directory whose place is known. */
+static void
+place_in(const struct zk_place *dir, const char *name, size_t name_len,
+    struct zk_place *ret_place)
+{
+	const size_t dir_len = sizeof(dir->path) - dir->start;
+
+	no_place(ret_place);
+	if (dir->guard_count == ZK_PAST_ROOT_ONLY ||
+	    !prepend(ret_place, name, name_len))
+		return;
+	if (ret_place->start < dir_len) {
+		no_place(ret_place);
+		return;
+	}
+	ret_place->start -= dir_len;
+	memcpy(ret_place->path + ret_place->start, dir->path + dir->start,
+	    dir_len);
+	ret_place->guard_count = dir->guard_count;
+	memcpy(ret_place->guards, dir->guards,
+	    dir->guard_count * sizeof(dir->guards[0]));
+}
+
+static int
+find_place(struct zk_tx *tx, uint64_t dir, const char *name, size_t name_len,
+    struct zk_place *ret_place)
+{
+	struct zk_memo *memo = tx->memo;
+	struct zk_place own, *of_dir = memo != NULL ? &memo->place : &own;
+	int rc = 0;
+
+	if (memo == NULL || memo->dir != dir)
+		rc = find_dir(tx, dir, of_dir);
+	if (rc < 0)
+		return rc;
+	if (memo != NULL)
+		memo->dir = dir;
+	place_in(of_dir, name, name_len, ret_place);
+	return 0;
+}
+
 static struct zk_past_place
-past_place(const struct place *place)
+past_place(const struct zk_place *place)
 {
 	return (struct zk_past_place){
 	    .path = place->path + place->start,
@@ -126,7 +159,7 @@ zk_history_init(struct zk_history *h)
 
 static int
 find_first(struct zk_apply *ap, const struct zk_change *change,
-    struct place *ret_place)
+    struct zk_place *ret_place)
 {
 	if (change->name_len > 0)
 		return find_place(ap->tx, change->parent, change->name,
@@ -144,7 +177,7 @@ zk_history_add(struct zk_apply *ap, const struct zk_change *change)
 {
 	struct zk_history *h = ap->history;
 	struct zk_enc before = h->enc;
-	struct place at, to;
+	struct zk_place at, to;
 	struct zk_past past = {
 	    .kind = change->kind,
 	    .ino = change->ino,
@@ -179,12 +212,8 @@ zk_history_add(struct zk_apply *ap, const struct zk_change *change)
 }
 
 /* What all rows before the end, or those before this one, amount to. */
-struct counts {
-	uint64_t rows, bytes;
-};
-
 static int
-get_counts(const void *value, size_t len, struct counts *ret_counts)
+get_counts(const void *value, size_t len, struct zk_history_counts *ret_counts)
 {
 	struct zk_dec dec;
 
@@ -199,14 +228,21 @@ get_counts(const void *value, size_t len, struct counts *ret_counts)
  * none.
  */
 static int
-count_ends(struct zk_tx *tx, struct counts *ret_first, struct counts *ret_last)
+count_ends(struct zk_tx *tx, struct zk_history_counts *ret_first,
+    struct zk_history_counts *ret_last)
 {
 	struct zk_key from = history_key(1, 0);
 	MDB_val key = {from.len, from.bytes}, value;
+	const struct zk_memo *memo = tx->memo;
 	MDB_cursor *cursor;
 	const uint8_t *bytes;
 	int rc;
 
+	if (memo != NULL && memo->counted) {
+		*ret_first = memo->first;
+		*ret_last = memo->last;
+		return 0;
+	}
 	rc = zk_err_from_mdb(mdb_cursor_open(tx->mdb, tx->dbi, &cursor));
 	if (rc < 0)
 		return tx->fatal = rc;
@@ -241,8 +277,10 @@ zk_history_flush(struct zk_apply *ap)
 	const struct zk_key key = history_key(ap->index, h->first);
 	const size_t host_len = strlen(ap->host);
 	uint8_t value[128 + sizeof(h->buf)];
-	struct counts first, last = {0};
+	struct zk_history_counts first, last = {0};
+	struct zk_memo *memo = ap->tx->memo;
 	struct zk_enc enc;
+	bool known;
 	int rc;
 
 	if (h->enc.len == 0)
@@ -262,7 +300,15 @@ zk_history_flush(struct zk_apply *ap)
 	ZK_ASSERT(!enc.failed);
 	zk_enc_init(&h->enc, h->buf, sizeof(h->buf));
 	h->first = ap->sub;
-	return zk_row_put(ap->tx, &key, value, enc.len);
+	known = rc == 0;
+	rc = zk_row_add(ap->tx, &key, value, enc.len);
+	if (rc < 0 || !known || memo == NULL)
+		return rc;
+	memo->counted = true;
+	memo->first = first;
+	memo->last.rows = last.rows + 1;
+	memo->last.bytes = last.bytes + zk_row_bytes(&key, enc.len);
+	return 0;
 }
 
 /* --- forgetting ----------------------------------------------------------- */
@@ -316,14 +362,13 @@ forget(struct zk_tx *tx, uint64_t *begin)
 	if (rc < 0)
 		return rc;
 	while ((rc = zk_scan_next(&scan)) == 0) {
-		const struct zk_key key = scan.at;
-		const uint64_t rev = zk_get_be64(key.bytes + 1);
+		const uint64_t rev = zk_get_be64(scan.at.bytes + 1);
 
 		if (count++ >= TRIM_LOT && rev > *begin)
 			break;
 		if (rev > *begin)
 			*begin = rev;
-		rc = zk_row_delete(tx, &key);
+		rc = zk_scan_delete(&scan);
 		if (rc < 0)
 			break;
 	}
@@ -334,7 +379,7 @@ forget(struct zk_tx *tx, uint64_t *begin)
 int
 zk_history_trim(struct zk_tx *tx, const struct zk_history_limits *limits)
 {
-	struct counts first = {0}, last = {0};
+	struct zk_history_counts first = {0}, last = {0};
 	uint64_t begin, oldest;
 	int rc;
 

@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "base/codec.h"
 #include "base/err.h"
+#include "store/memo.h"
 
 /*
  * Row: key ino; value: format u8, then the fields of struct zk_attr but ino in
@@ -180,7 +181,10 @@ zk_inode_put(struct zk_tx *tx, const struct zk_inode *inode)
 {
 	const struct zk_key key = zk_key1(ZK_TABLE_INODE, inode->attr.ino);
 	uint8_t value[512 + ZK_SYMLINK_MAX + 1];
+	struct zk_memo *memo = tx->memo;
+	const uint64_t dir = memo != NULL ? memo->dir : 0;
 	struct zk_enc enc;
+	int rc;
 
 	ZK_ASSERT(inode->attr.ino != 0);
 	ZK_ASSERT(inode->name_len <= ZK_NAME_MAX);
@@ -198,5 +202,9 @@ zk_inode_put(struct zk_tx *tx, const struct zk_inode *inode)
 	zk_enc_raw(&enc, inode->name, inode->name_len);
 	zk_enc_raw(&enc, inode->data, inode->data_len);
 	ZK_ASSERT(!enc.failed);
-	return zk_row_put(tx, &key, value, enc.len);
+	rc = zk_row_put(tx, &key, value, enc.len);
+	/* Where a directory is follows from directories alone. */
+	if (memo != NULL && !S_ISDIR(inode->attr.mode))
+		memo->dir = dir;
+	return rc;
 }

@@ -7,6 +7,7 @@
 #include "base/codec.h"
 #include "base/err.h"
 #include "base/limits.h"
+#include "store/memo.h"
 
 /*
  * An entry is one row or more.  Key: index, part u32.  Part 0: term u64, kind
@@ -122,22 +123,23 @@ put_part(struct zk_tx *tx, const struct zk_entry *entry, uint32_t part)
 		zk_enc_raw(&enc, (const uint8_t *)entry->payload + at,
 		    rest < ZK_LOG_PART_BYTES ? rest : ZK_LOG_PART_BYTES);
 	ZK_ASSERT(!enc.failed);
-	return zk_row_put(tx, &key, value, enc.len);
+	return zk_row_add(tx, &key, value, enc.len);
 }
 
 int
 zk_log_append(struct zk_tx *tx, const struct zk_entry *entry)
 {
-	uint64_t first, last;
+	uint64_t first, last = tx->memo != NULL ? tx->memo->log_last : 0;
 	uint32_t part = 0;
-	int rc;
+	int rc = 0;
 
 	ZK_ASSERT(tx->write);
 	ZK_ASSERT(entry->index > 0);
 	ZK_ASSERT(kind_is_known((uint8_t)entry->kind));
 	ZK_ASSERT(entry->payload_len <= ZK_COMMAND_MAX);
 
-	rc = zk_log_bounds(tx, &first, &last);
+	if (last == 0)
+		rc = zk_log_bounds(tx, &first, &last);
 	if (rc < 0)
 		return rc;
 	ZK_ASSERT(last == 0 || entry->index == last + 1);
@@ -146,6 +148,8 @@ zk_log_append(struct zk_tx *tx, const struct zk_entry *entry)
 		rc = put_part(tx, entry, part++);
 	} while (
 	    rc == 0 && (size_t)part * ZK_LOG_PART_BYTES < entry->payload_len);
+	if (rc == 0 && tx->memo != NULL)
+		tx->memo->log_last = entry->index;
 	return rc;
 }
 
@@ -301,18 +305,29 @@ zk_log_truncate(struct zk_tx *tx, uint64_t index)
 int
 zk_log_trim(struct zk_tx *tx, uint64_t index, uint32_t max)
 {
-	uint64_t first, last;
+	const struct zk_key from = log_key(0, 0);
+	uint64_t last = 0;
+	uint32_t count = 0;
+	struct zk_scan scan;
 	int rc;
 
 	ZK_ASSERT(tx->write);
 
-	rc = zk_log_bounds(tx, &first, &last);
-	if (rc < 0 || last == 0)
+	rc = zk_scan_begin(tx, &from, 1, &scan);
+	if (rc < 0)
 		return rc;
-	for (uint64_t at = first; rc == 0 && at < index && at <= last; at++) {
-		if (max-- == 0)
+	while ((rc = zk_scan_next(&scan)) == 0) {
+		const uint64_t at = zk_get_be64(scan.at.bytes + 1);
+
+		count += at != last; /* rows of one entry are neighbours */
+		last = at;
+		if (at >= index || count > max)
 			break;
-		rc = delete_entry(tx, at);
+		rc = scan.at.len == KEY_BYTES ? zk_scan_delete(&scan)
+		                              : (tx->fatal = -ZK_ECORRUPT);
+		if (rc < 0)
+			break;
 	}
-	return rc;
+	zk_scan_end(&scan);
+	return rc == -ENOENT ? 0 : rc;
 }

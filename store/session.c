@@ -9,6 +9,7 @@
 #include "store/answer.h"
 #include "store/group.h"
 #include "store/lock.h"
+#include "store/memo.h"
 #include "store/names.h"
 
 /*
@@ -46,14 +47,21 @@ int
 zk_session_get(struct zk_tx *tx, uint64_t id, struct zk_session *ret_session)
 {
 	const struct zk_key key = zk_key1(ZK_TABLE_SESSION, id);
+	struct zk_memo *memo = tx->memo;
 	const void *value;
 	size_t len;
 	int rc;
 
+	if (memo != NULL && memo->session.id == id && id != 0) {
+		*ret_session = memo->session;
+		return 0;
+	}
 	rc = zk_row_get(tx, &key, &value, &len);
-	if (rc < 0)
-		return rc;
-	return session_decode(tx, id, value, len, ret_session);
+	if (rc == 0)
+		rc = session_decode(tx, id, value, len, ret_session);
+	if (rc == 0 && memo != NULL)
+		memo->session = *ret_session;
+	return rc;
 }
 
 int

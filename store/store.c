@@ -15,6 +15,7 @@
 #include "store/datadir.h"
 #include "store/env.h"
 #include "store/inode.h"
+#include "store/memo.h"
 #include "store/own_rows.h"
 
 #define MAP_BYTES_DEFAULT ((size_t)64 << 30)
@@ -24,6 +25,7 @@ struct zk_store {
 	int dir_fd; /* its flock keeps other daemons out */
 	struct zk_ident ident;
 	struct zk_tx writer;
+	struct zk_memo memo;   /* the writer's */
 	struct zk_state state; /* as committed; node thread */
 };
 
@@ -37,7 +39,12 @@ zk_store_begin(struct zk_store *store, struct zk_tx **ret_tx)
 
 	ZK_ASSERT(tx->mdb == NULL);
 
-	*tx = (struct zk_tx){.store = store, .state = store->state};
+	zk_memo_clear(&store->memo);
+	*tx = (struct zk_tx){
+	    .store = store,
+	    .memo = &store->memo,
+	    .state = store->state,
+	};
 	rc = zk_env_begin(store->env, tx);
 	if (rc < 0)
 		return rc;
@@ -109,6 +116,8 @@ zk_store_trial_begin(struct zk_tx *tx, struct zk_tx *ret_trial)
 
 	if (rc < 0)
 		tx->fatal = rc;
+	else
+		ret_trial->memo = NULL; /* what it changes is undone */
 	return rc;
 }
 

@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/hash.h"
 #include "store/env.h"
+#include "store/memo.h"
 
 #define CRC_BYTES 4u
 
@@ -171,6 +172,23 @@ zk_row_get(struct zk_tx *tx, const struct zk_key *key, const void **ret_value,
 	return 0;
 }
 
+/* After a row was put, or deleted: then value is NULL. */
+static void
+changed(struct zk_tx *tx, const struct zk_key *key, const void *value,
+    size_t len)
+{
+	tx->changes++;
+	if (tx->memo != NULL)
+		zk_memo_forget(tx->memo, key->bytes[0]);
+	zk_env_note(tx, key, value, len);
+}
+
+size_t
+zk_row_bytes(const struct zk_key *key, size_t len)
+{
+	return key->len + len + CRC_BYTES;
+}
+
 /* Takes an existing row out of the digest; -ENOENT when there is none. */
 static int
 forget_row(struct zk_tx *tx, const struct zk_key *key)
@@ -186,6 +204,19 @@ forget_row(struct zk_tx *tx, const struct zk_key *key)
 	tx->state.digest -= zk_row_digest(key->bytes, key->len, stored_crc(&v));
 	tx->state.row_bytes -= key->len + v.mv_size;
 	return 0;
+}
+
+/* The row has its place; now its bytes, and what goes with every change. */
+static void
+finish_put(struct zk_tx *tx, const struct zk_key *key, const void *value,
+    size_t len, uint32_t crc, const MDB_val *place)
+{
+	uint8_t *bytes = place->mv_data;
+
+	if (len > 0)
+		memcpy(bytes, value, len);
+	zk_put_be32(bytes + len, crc);
+	changed(tx, key, value, len);
 }
 
 int
@@ -209,11 +240,33 @@ zk_row_put(struct zk_tx *tx, const struct zk_key *key, const void *value,
 	rc = zk_err_from_mdb(mdb_put(tx->mdb, tx->dbi, &k, &v, MDB_RESERVE));
 	if (rc < 0)
 		return tx_error(tx, rc);
-	if (len > 0)
-		memcpy(v.mv_data, value, len);
-	tx->changes++;
-	zk_put_be32((uint8_t *)v.mv_data + len, crc);
-	zk_env_note(tx, key, value, len);
+	finish_put(tx, key, value, len, crc, &v);
+	return 0;
+}
+
+int
+zk_row_add(struct zk_tx *tx, const struct zk_key *key, const void *value,
+    size_t len)
+{
+	MDB_val k = key_val(key), v = {len + CRC_BYTES, NULL};
+	uint32_t crc;
+	int rc;
+
+	ZK_ASSERT(tx->write);
+	ZK_ASSERT(key->len > 0);
+
+	rc = zk_err_from_mdb(
+	    mdb_put(tx->mdb, tx->dbi, &k, &v, MDB_RESERVE | MDB_NOOVERWRITE));
+	if (rc == -EEXIST)
+		return zk_row_put(tx, key, value, len);
+	if (rc < 0)
+		return tx_error(tx, rc);
+	crc = row_crc(key->bytes, key->len, value, len);
+	if (zk_table_is_replicated(key->bytes[0])) {
+		tx->state.digest += zk_row_digest(key->bytes, key->len, crc);
+		tx->state.row_bytes += zk_row_bytes(key, len);
+	}
+	finish_put(tx, key, value, len, crc, &v);
 	return 0;
 }
 
@@ -231,10 +284,8 @@ zk_row_delete(struct zk_tx *tx, const struct zk_key *key)
 			return tx_error(tx, rc);
 	}
 	rc = zk_err_from_mdb(mdb_del(tx->mdb, tx->dbi, &k, NULL));
-	if (rc == 0) {
-		tx->changes++;
-		zk_env_note(tx, key, NULL, 0);
-	}
+	if (rc == 0)
+		changed(tx, key, NULL, 0);
 	return tx_error(tx, rc);
 }
 
@@ -259,8 +310,8 @@ zk_scan_begin(struct zk_tx *tx, const struct zk_key *from, size_t prefix_len,
 }
 
 /*
- * In a write transaction rows may have moved since the last step: find the
- * place anew by key.  A read transaction cannot change, and steps on.
+ * Where rows have changed since the last step, they may have moved: find the
+ * place anew by key.
  */
 static int
 scan_step(struct zk_scan *scan, MDB_val *k, MDB_val *v)
@@ -268,7 +319,7 @@ scan_step(struct zk_scan *scan, MDB_val *k, MDB_val *v)
 	struct zk_key *at = &scan->at;
 	int rc;
 
-	if (scan->started && !scan->tx->write)
+	if (scan->started && scan->changes == scan->tx->changes)
 		return mdb_cursor_get(scan->cursor, k, v, MDB_NEXT);
 	*k = key_val(at);
 	rc = mdb_cursor_get(scan->cursor, k, v, MDB_SET_RANGE);
@@ -294,10 +345,36 @@ zk_scan_next(struct zk_scan *scan)
 	if (rc < 0)
 		return tx_error(scan->tx, rc);
 	scan->started = true;
+	scan->changes = scan->tx->changes;
 	scan->at.len = k.mv_size;
 	memcpy(scan->at.bytes, k.mv_data, k.mv_size);
 	scan->value = v.mv_data;
 	scan->value_len = v.mv_size - CRC_BYTES;
+	return 0;
+}
+
+int
+zk_scan_delete(struct zk_scan *scan)
+{
+	struct zk_tx *tx = scan->tx;
+	uint32_t crc;
+	int rc;
+
+	ZK_ASSERT(tx->write);
+	ZK_ASSERT(scan->started && scan->changes == tx->changes);
+
+	crc = zk_get_be32((const uint8_t *)scan->value + scan->value_len);
+	if (zk_table_is_replicated(scan->at.bytes[0])) {
+		tx->state.digest -=
+		    zk_row_digest(scan->at.bytes, scan->at.len, crc);
+		tx->state.row_bytes -= zk_row_bytes(&scan->at, scan->value_len);
+	}
+	rc = zk_err_from_mdb(mdb_cursor_del(scan->cursor, 0));
+	if (rc < 0)
+		return tx_error(tx, rc);
+	changed(tx, &scan->at, NULL, 0);
+	/* The cursor is where the next step begins. */
+	scan->changes = tx->changes;
 	return 0;
 }
 
@@ -319,9 +396,7 @@ zk_rows_delete(struct zk_tx *tx, const struct zk_key *prefix)
 	if (rc < 0)
 		return rc;
 	while ((rc = zk_scan_next(&scan)) == 0) {
-		const struct zk_key key = scan.at;
-
-		rc = zk_row_delete(tx, &key);
+		rc = zk_scan_delete(&scan);
 		if (rc < 0)
 			break;
 	}

@@ -81,6 +81,7 @@ struct zk_state {
 };
 
 struct zk_env;
+struct zk_memo;
 struct zk_store;
 
 /*
@@ -99,10 +100,11 @@ struct zk_tx {
 	 * must stop.
 	 */
 	int fatal;
-	uint64_t changes; /* rows put or deleted so far */
-	size_t noted;     /* bytes of it for the journal; see env.h */
-	bool whole;       /* it cannot be told by the journal */
-	uint64_t label;   /* see env.h */
+	uint64_t changes;     /* rows put or deleted so far */
+	size_t noted;         /* bytes of it for the journal; see env.h */
+	bool whole;           /* it cannot be told by the journal */
+	uint64_t label;       /* see env.h */
+	struct zk_memo *memo; /* see memo.h; may be NULL */
 	struct zk_state state;
 };
 
@@ -125,6 +127,13 @@ int zk_row_get(struct zk_tx *tx, const struct zk_key *key,
 int zk_row_put(struct zk_tx *tx, const struct zk_key *key, const void *value,
     size_t len);
 
+/* What such a row takes, its checksum included. */
+size_t zk_row_bytes(const struct zk_key *key, size_t len);
+
+/* The same, and faster, for a row that is not there as far as one knows. */
+int zk_row_add(struct zk_tx *tx, const struct zk_key *key, const void *value,
+    size_t len);
+
 /* -ENOENT when there is no such row. */
 int zk_row_delete(struct zk_tx *tx, const struct zk_key *key);
 
@@ -140,6 +149,7 @@ struct zk_scan {
 	MDB_cursor *cursor;
 	size_t prefix_len;
 	bool started;
+	uint64_t changes; /* tx->changes when the cursor was moved last */
 	struct zk_key at; /* the row returned last, or where to begin */
 	const void *value;
 	size_t value_len;
@@ -148,6 +158,8 @@ struct zk_scan {
 int zk_scan_begin(struct zk_tx *tx, const struct zk_key *from,
     size_t prefix_len, struct zk_scan *ret_scan);
 int zk_scan_next(struct zk_scan *scan);
+/* Deletes the row that zk_scan_next() has just returned. */
+int zk_scan_delete(struct zk_scan *scan);
 void zk_scan_end(struct zk_scan *scan);
 
 /* Deletes all rows whose key begins with prefix. */

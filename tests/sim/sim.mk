@@ -6,7 +6,8 @@ SIM_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/sim/*.c)) \
             $(patsubst %,$(BUILD)/tests/lib/%.o,history history_linear)
 # The production code from the member down; no mount, network or thread.
 SIM_HOUSE := base/% store/% consensus/raft% consensus/msg_codec.o \
-             daemon/member% daemon/replica% daemon/inbox.o daemon/news.o
+             daemon/member% daemon/replica% daemon/inbox.o daemon/news.o \
+             daemon/recent.o
 # See tests/sim/disk.c.
 SIM_WRAP  := zk_store_commit zk_store_commit_later zk_store_has_room \
              zk_answer_get zk_replica_propose
