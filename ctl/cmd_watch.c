@@ -25,6 +25,7 @@
 /* A line is shorter; see fs/events_line.h. */
 #define LINE_BYTES_MAX   262144u
 #define DIGEST_BYTES_MAX 256u
+#define STATUS_BYTES_MAX 65536u
 
 /* The tree's newest revision, as this host has it.  0 or -errno. */
 static int
@@ -43,6 +44,35 @@ newest(const struct zk_ctl_watch *w, uint64_t *ret_rev)
 		rc = -EIO;
 	free(text);
 	return rc;
+}
+
+/* Whose tree is mounted.  0 or -errno. */
+static int
+read_ensemble(const struct zk_ctl_watch *w,
+    char ret_ensemble[static ZK_CTL_ENSEMBLE_MAX + 1])
+{
+	char path[4096], *text;
+	int rc;
+
+	(void)snprintf(path, sizeof(path), "%s/.zkfs/status", w->mount);
+	rc = zk_ctl_read_file(path, STATUS_BYTES_MAX, &text);
+	if (rc < 0)
+		return rc;
+	/* The field is not wider than ZK_CTL_ENSEMBLE_MAX. */
+	if (sscanf(text, "ensemble: %64[0-9a-f]", ret_ensemble) != 1)
+		rc = -EPROTO;
+	free(text);
+	return rc;
+}
+
+/* Once for each time that there is something to wait for. */
+static void
+say_waiting(struct zk_ctl_watch *w, int rc)
+{
+	if (!w->waiting)
+		zk_ctl_say(w->ctl, "%s: %s; waiting for it", w->mount,
+		    rc == -ENOENT ? "not mounted" : strerror(-rc));
+	w->waiting = true;
 }
 
 /* --- the stream ----------------------------------------------------------- */
@@ -66,25 +96,6 @@ open_stream(const struct zk_ctl_watch *w)
 	return fd < 0 ? -errno : fd;
 }
 
-/* Until the mount is there (again).  The descriptor, or -errno for good. */
-static int
-reopen(const struct zk_ctl_watch *w, bool told)
-{
-	const struct timespec pause = {.tv_nsec = RETRY_MS * 1000000l};
-	int fd;
-
-	while ((fd = open_stream(w)) < 0) {
-		if (fd == -EACCES || fd == -EPERM || fd == -EMFILE)
-			return fd;
-		if (!told)
-			zk_ctl_say(w->ctl, "%s: %s; waiting for it", w->mount,
-			    fd == -ENOENT ? "not mounted" : strerror(-fd));
-		told = true;
-		(void)nanosleep(&pause, NULL);
-	}
-	return fd;
-}
-
 static bool
 is_done(const struct zk_ctl_watch *w, const struct zk_ctl_event *event)
 {
@@ -104,6 +115,7 @@ take_line(struct zk_ctl_watch *w, const char *line, size_t len)
 		zk_ctl_say(w->ctl, "not a line of events: %.80s", line);
 		return ZK_EXIT_FAILED;
 	}
+	w->waiting = false;
 	if (!is_done(w, &event)) {
 		if (zk_ctl_watch_wants(w, &event))
 			status = zk_ctl_watch_tell(w, &event, line);
@@ -136,29 +148,40 @@ take_lines(struct zk_ctl_watch *w, struct stream *s)
 	return status;
 }
 
-/* What comes next is forgotten: say so, and what there is instead. */
+/*
+ * What comes next is not to be had: say so, and what there is instead.  0, an
+ * exit status, or -errno to try again.
+ */
 static int
-recover(struct zk_ctl_watch *w)
+recover(struct zk_ctl_watch *w, const char *why)
 {
 	uint64_t rev;
-	int rc, status;
+	int rc;
 
 	rc = newest(w, &rev);
-	if (rc < 0) /* the mount went meanwhile: then it is told again */
-		return 0;
-	zk_ctl_say(w->ctl,
-	    "changes after revision %" PRIu64 " are forgotten: telling what "
-	    "there is at %" PRIu64,
-	    w->rev, rev);
-	status = zk_ctl_watch_list(w, rev);
-	if (status == 0) {
+	if (rc < 0)
+		return rc;
+	zk_ctl_say(w->ctl, "%s: telling what there is at %" PRIu64, why, rev);
+	rc = zk_ctl_watch_list(w, rev);
+	if (rc == 0) {
 		w->rev = rev;
 		w->whole = true;
 	}
-	return status;
+	return rc;
 }
 
-/* Until it breaks or this program is to end: then an exit status. */
+/* As recover(). */
+static int
+recover_forgotten(struct zk_ctl_watch *w)
+{
+	char why[80];
+
+	(void)snprintf(why, sizeof(why),
+	    "changes after revision %" PRIu64 " are forgotten", w->rev);
+	return recover(w, why);
+}
+
+/* Until it breaks, with -errno, or this program is to end, with its status. */
 static int
 follow(struct zk_ctl_watch *w, struct stream *s)
 {
@@ -170,33 +193,76 @@ follow(struct zk_ctl_watch *w, struct stream *s)
 
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0 && errno == ENODATA)
-			return recover(w);
-		if (n <= 0)
-			return 0;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			return -EIO;
 		s->len += (size_t)n;
 		status = take_lines(w, s);
 	}
 	return status;
 }
 
+/*
+ * The numbers of another tree say nothing: what was restored from a backup has
+ * used some of them for something else.  As recover().
+ */
+static int
+check_ensemble(struct zk_ctl_watch *w)
+{
+	char now[ZK_CTL_ENSEMBLE_MAX + 1];
+	int rc = read_ensemble(w, now);
+
+	if (rc < 0)
+		return rc;
+	if (w->ensemble[0] != '\0' && strcmp(w->ensemble, now) != 0)
+		rc = recover(w, "this is the tree of another ensemble");
+	if (rc == 0)
+		memcpy(w->ensemble, now, sizeof(now));
+	return rc;
+}
+
+/* As long as the mount lasts.  An exit status, or -errno to try again. */
+static int
+attend(struct zk_ctl_watch *w, struct stream *s)
+{
+	char now[ZK_CTL_ENSEMBLE_MAX + 1];
+	int rc = check_ensemble(w);
+
+	if (rc != 0)
+		return rc;
+	s->fd = open_stream(w);
+	if (s->fd < 0)
+		return s->fd;
+	/* Mounted anew since we looked: it may begin at the wrong place. */
+	rc = read_ensemble(w, now);
+	if (rc == 0 && strcmp(w->ensemble, now) == 0)
+		rc = follow(w, s);
+	(void)close(s->fd);
+	return rc == -ENODATA ? recover_forgotten(w) : rc;
+}
+
 static int
 watch(struct zk_ctl_watch *w)
 {
+	const struct timespec pause = {.tv_nsec = RETRY_MS * 1000000l};
 	struct stream *s = malloc(sizeof(*s));
-	int status = s == NULL ? ZK_EXIT_FAILED : 0;
+	int status = s == NULL ? -ENOMEM : 0;
 
 	while (status == 0) {
-		s->fd = reopen(w, false);
-		if (s->fd < 0) {
-			zk_ctl_say_errno(w->ctl, w->mount, -s->fd);
-			status = ZK_EXIT_FAILED;
-			break;
-		}
-		status = follow(w, s);
-		(void)close(s->fd);
+		status = attend(w, s);
+		if (status >= 0 || status == -EACCES || status == -EPERM ||
+		    status == -EMFILE)
+			continue;
+		say_waiting(w, status);
+		(void)nanosleep(&pause, NULL);
+		status = 0;
 	}
 	free(s);
+	if (status < 0) {
+		zk_ctl_say_errno(w->ctl, w->mount, -status);
+		status = ZK_EXIT_FAILED;
+	}
 	return status;
 }
 
@@ -233,6 +299,27 @@ path_in_tree(const char *path, const char *mount)
 	return joined;
 }
 
+/* After the newest revision, unless one was given. */
+static int
+begin(struct zk_ctl_watch *w)
+{
+	uint64_t rev;
+	int rc = newest(w, &rev);
+
+	if (rc < 0)
+		return rc;
+	if (!w->whole)
+		w->rev = rev;
+	w->whole = true;
+	/* That of a host that is ahead, or of another ensemble. */
+	if (w->rev > rev)
+		zk_ctl_say(w->ctl,
+		    "revision %" PRIu64 " is not yet here, where the newest "
+		    "is %" PRIu64 "; waiting for it",
+		    w->rev, rev);
+	return 0;
+}
+
 static int
 start(struct zk_ctl *ctl, struct zk_ctl_watch *w, const char *arg)
 {
@@ -252,9 +339,8 @@ start(struct zk_ctl *ctl, struct zk_ctl_watch *w, const char *arg)
 	free(path);
 	if (w->below == NULL)
 		rc = -errno;
-	if (rc == 0 && !w->whole)
-		rc = newest(w, &w->rev);
-	w->whole = true;
+	if (rc == 0)
+		rc = begin(w);
 	if (rc < 0) {
 		zk_ctl_say_errno(ctl, arg, -rc);
 		free(w->below);

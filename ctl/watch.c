@@ -216,20 +216,57 @@ tell_exists(const struct zk_ctl_watch *w, uint64_t rev, const FTSENT *entry)
 	return zk_ctl_watch_tell(w, &event, NULL);
 }
 
+/*
+ * What is gone by now has events of its own.  What must not be seen is not
+ * told of; anything else means that something is missing: -errno.
+ */
+static int
+excuse(const struct zk_ctl_watch *w, const FTSENT *entry)
+{
+	switch (entry->fts_errno) {
+	case ENOENT:
+	case ENOTDIR:
+		return 0;
+	case EACCES:
+	case EPERM:
+	case ELOOP:
+	case ENAMETOOLONG:
+		zk_ctl_say_errno(w->ctl, entry->fts_path, entry->fts_errno);
+		return 0;
+	default:
+		return entry->fts_errno > 0 ? -entry->fts_errno : -EIO;
+	}
+}
+
+static int
+visit(const struct zk_ctl_watch *w, uint64_t rev, const FTSENT *entry)
+{
+	switch (entry->fts_info) {
+	case FTS_DP:
+		return 0;
+	case FTS_DNR: /* told already, before it was to be read */
+	case FTS_ERR:
+	case FTS_NS:
+		return excuse(w, entry);
+	default:
+		return tell_exists(w, rev, entry);
+	}
+}
+
 static int
 walk(const struct zk_ctl_watch *w, uint64_t rev, FTS *fts)
 {
 	FTSENT *entry;
 	int status = 0;
 
+	errno = 0;
 	while (status == 0 && (entry = fts_read(fts)) != NULL) {
-		if (entry->fts_info == FTS_DP || entry->fts_info == FTS_NS)
-			continue;
-		status = tell_exists(w, rev, entry);
+		status = visit(w, rev, entry);
 		if (!w->recursive && entry->fts_level > 0)
 			(void)fts_set(fts, entry, FTS_SKIP);
+		errno = 0;
 	}
-	return status;
+	return status == 0 && errno != 0 ? -errno : status;
 }
 
 int
@@ -247,6 +284,7 @@ zk_ctl_watch_list(const struct zk_ctl_watch *w, uint64_t rev)
 	status = zk_ctl_watch_tell(w, &lost, NULL);
 	if (status != 0)
 		return status;
+	status = -ENOMEM;
 	if (asprintf(&root, "%s%s", w->mount,
 	        strcmp(w->below, "/") == 0 ? "" : w->below) < 0)
 		root = NULL;
@@ -254,10 +292,7 @@ zk_ctl_watch_list(const struct zk_ctl_watch *w, uint64_t rev)
 	fts = root == NULL
 	    ? NULL
 	    : fts_open(paths, FTS_PHYSICAL | FTS_NOCHDIR | FTS_XDEV, NULL);
-	if (fts == NULL) {
-		zk_ctl_say_errno(w->ctl, w->below, errno);
-		status = ZK_EXIT_FAILED;
-	} else {
+	if (fts != NULL) {
 		status = walk(w, rev, fts);
 		(void)fts_close(fts);
 	}

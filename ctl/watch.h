@@ -7,6 +7,8 @@
 #include "ctl/ctl.h"
 #include "ctl/event.h"
 
+#define ZK_CTL_ENSEMBLE_MAX 64u
+
 /* What zkfs watch is to do, and how far it is; shared by its two files. */
 struct zk_ctl_watch {
 	const struct zk_ctl *ctl;
@@ -19,6 +21,10 @@ struct zk_ctl_watch {
 	uint64_t rev;
 	uint32_t sub;
 	bool whole;
+
+	/* Whose revisions these are; "": not known yet. */
+	char ensemble[ZK_CTL_ENSEMBLE_MAX + 1];
+	bool waiting; /* and it was said */
 };
 
 /* Whether the event is about what is watched. */
@@ -34,7 +40,8 @@ int zk_ctl_watch_tell(const struct zk_ctl_watch *w,
 
 /*
  * After a loss: tell of what there is at least now, as events "lost" and
- * "exists" of that revision.  Returns as above.
+ * "exists" of that revision.  Returns as above, or -errno when the mount went
+ * meanwhile, and not all was told.
  */
 int zk_ctl_watch_list(const struct zk_ctl_watch *w, uint64_t rev);
 
