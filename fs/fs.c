@@ -200,7 +200,7 @@ zk_fs_open(const struct zk_fs_options *options, const struct zk_fs_port *port,
 	if (rc == 0)
 		rc = zk_notifier_start(fs);
 	if (rc == 0)
-		rc = options->read_only ? 0 : zk_replay_start(fs);
+		rc = zk_replay_start(fs);
 	if (rc == 0)
 		rc = zk_events_start(fs);
 	if (rc < 0) {

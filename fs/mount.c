@@ -8,6 +8,9 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
+/* Each takes somebody who opens a file for writing within microseconds. */
+#define READ_ONLY_TRIES 20u
+
 int
 zk_mount_data(int fd, const char *more, char *buf, size_t cap)
 {
@@ -19,16 +22,14 @@ zk_mount_data(int fd, const char *more, char *buf, size_t cap)
 	return n < 0 || (size_t)n >= cap ? -EMSGSIZE : 0;
 }
 
-int
-zk_mount_make(const struct zk_fs_options *options, int *ret_fd)
+static int
+mount_once(const struct zk_fs_options *options, unsigned long flags,
+    int *ret_fd)
 {
-	unsigned long flags = options->mount_flags;
 	const char *more = options->mount_data;
 	char data[2048];
 	int fd, rc;
 
-	if (options->read_only)
-		flags |= MS_RDONLY;
 	fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
@@ -43,6 +44,46 @@ zk_mount_make(const struct zk_fs_options *options, int *ret_fd)
 	}
 	*ret_fd = fd;
 	return 0;
+}
+
+/*
+ * The mount is read-only, not what is mounted: so that the helper's copy of it
+ * need not be, and inotify is told here, too.  Nobody can have opened anything
+ * for writing before: EBUSY if somebody tries to, who gets ENOTCONN.
+ */
+static int
+mount_read_only(const struct zk_fs_options *options, unsigned long flags,
+    int *ret_fd)
+{
+	struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
+	int fd = -1, rc;
+
+	for (unsigned tries = 0; tries < READ_ONLY_TRIES; tries++) {
+		rc =
+		    mount_once(options, flags & ~(unsigned long)MS_RDONLY, &fd);
+		if (rc < 0)
+			return rc;
+		if (mount_setattr(AT_FDCWD, options->mountpoint, 0, &attr,
+		        sizeof(attr)) == 0) {
+			*ret_fd = fd;
+			return 0;
+		}
+		rc = -errno;
+		(void)umount2(options->mountpoint, MNT_FORCE | MNT_DETACH);
+		(void)close(fd);
+		if (rc != -EBUSY)
+			break;
+	}
+	/* Before Linux 5.12: then inotify is told of nothing. */
+	return mount_once(options, flags | MS_RDONLY, ret_fd);
+}
+
+int
+zk_mount_make(const struct zk_fs_options *options, int *ret_fd)
+{
+	if (options->read_only)
+		return mount_read_only(options, options->mount_flags, ret_fd);
+	return mount_once(options, options->mount_flags, ret_fd);
 }
 
 /* \040 and the like, as proc(5) writes special characters. */

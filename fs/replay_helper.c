@@ -74,12 +74,16 @@ close_dir(int fd)
 static int
 attach(const char *mountpoint)
 {
+	struct mount_attr writable = {.attr_clr = MOUNT_ATTR_RDONLY};
 	int tree, fd;
 
 	tree = (int)syscall(SYS_open_tree, AT_FDCWD, mountpoint,
 	    OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 	if (tree < 0)
 		return -errno;
+	/* This one only; where it cannot be done most events will fail. */
+	(void)syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &writable,
+	    sizeof(writable));
 	root = openat(tree, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	(void)close(tree);
 	if (root < 0)

@@ -214,6 +214,34 @@ check "and the file that takes its place" wait_until 20 has_line three
 kill "$tail" # it has the file open
 "$WAITFOR" gone 20 "$tail"
 
+# --- on a mount that is read-only
+if grep -q MOUNT_ATTR_RDONLY /usr/include/linux/mount.h 2>/dev/null; then
+	stop_member 3
+	must start_member 3 ro
+	mkfifo "$WORK/events6"
+	# shellcheck disable=SC2016 # the inner shell expands
+	spawn sh -c 'exec "$0" w="$1/w" >"$2"' "$WATCHER" "$WORK/m3" \
+	    "$WORK/events6"
+	exec 6<"$WORK/events6"
+	read -r -t 40 line <&6
+	spawn "$BUILD/zkfs" watch --since 0 -r "$WORK/m3/w" >"$WORK/watch6"
+	watch=$!
+	refuses "Read-only" mkdir "$WORK/m3/w/no"
+	mkdir "$M1/w/ro"
+	mv "$M1/w/ro" "$M1/w/ro2"
+	echo v >"$M1/w/ro3"
+	mkdir "$M1/w/mark6"
+	same "read-only: inotify is told" "CREATE,ISDIR w/ro; \
+MOVED_FROM,ISDIR w/ro; MOVED_TO,ISDIR w/ro2 =; CREATE w/ro3; OPEN w/ro3; \
+MODIFY w/ro3; CLOSE_WRITE w/ro3;" "$(list 6 mark6)"
+	check "and so is zkfs watch" wait_until 10 grep -q mark6 "$WORK/watch6"
+	exec 6<&-
+	kill "$watch" # it has a file open
+	"$WAITFOR" gone 20 "$watch"
+	stop_member 3
+	must start_member 3
+fi
+
 # --- files of .zkfs: on a host that does not lead, when the leader is killed
 lead=$(leader_of 1)
 other=$((lead % 3 + 1))
