@@ -2,6 +2,7 @@
 # is part of it, DIR= measures a directory that is mounted already.
 # `make bench-peers PEERS="etcd nats"` measures what others would use instead,
 # as far as their packages are installed; `make bench` ends with that.
+# PEERS=queue: topics beside NATS and Redis, in turn, with their goals.
 BENCH      := $(BUILD)/tests/bench
 BENCH_SRCS := $(wildcard tests/bench/*.c tests/bench/peers/*.c)
 BENCH_OBJS := $(BENCH_SRCS:%.c=$(BUILD)/%.o)
@@ -21,7 +22,8 @@ bench-watch: all $(BUILD)/tests/mount/bench_watch $(BUILD)/tests/mount/waitfor
 
 PEER_BASE := $(BENCH)/table.o $(BENCH)/peers/peer.o $(BENCH_BASE)
 PEER_WIRE := $(PEER_BASE) $(BENCH)/peers/wire.o
-$(BENCH)/peers/zkfs: $(BENCH)/peers/zkfs.o $(PEER_BASE)
+$(BENCH)/peers/zkfs $(BENCH)/peers/queue: $(BENCH)/peers/%: \
+    $(BENCH)/peers/%.o $(PEER_BASE)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lpthread
 $(BENCH)/peers/zookeeper: $(BENCH)/peers/zookeeper.o $(PEER_BASE)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lzookeeper_mt -lpthread
@@ -33,7 +35,7 @@ $(BENCH)/peers/nats: $(BENCH)/peers/nats.o $(PEER_WIRE)
 # A generator whose library is missing is left out, and its script says so.
 has_header = $(shell echo '\#include <$(1)>' | $(CC) -E - >/dev/null 2>&1 && \
              echo $(2))
-bench-peers: all $(BENCH)/peers/zkfs $(BENCH)/peers/nats
+bench-peers: all $(BENCH)/peers/zkfs $(BENCH)/peers/queue $(BENCH)/peers/nats
 	$(Q)$(MAKE) --no-print-directory $(BENCH)/peers/nats \
 	    $(call has_header,zookeeper/zookeeper.h,$(BENCH)/peers/zookeeper) \
 	    $(call has_header,nghttp2/nghttp2.h,$(BENCH)/peers/etcd)

@@ -2,13 +2,16 @@
  * Load generator for NATS JetStream; it speaks the text protocol itself.
  *
  *   nats api HOST SUBJECT JSON             prints the reply
- *   nats publish NAME HOSTS SUBJECT SIZE CONNS WINDOW SECONDS
- *            every message is acknowledged; WINDOW unacknowledged each
+ *   nats publish NAME HOSTS SUBJECTS SIZE CONNS WINDOW SECONDS
+ *            connection i to subject i mod N; every message is acknowledged;
+ *            WINDOW unacknowledged each
  *   nats pull NAME HOST STREAM DURABLE SECONDS     every message acknowledged
  *   nats push NAME HOST TO SECONDS         what the consumer sends to TO
  *   nats deliver NAME HOSTS SUBJECT TO COUNT
  *            published on host 1, sent to TO by the consumer, read on host 2
  *   nats failover SURVIVORS SUBJECT PID    prints milliseconds
+ *
+ * Where NAME is "-", the bare figures are printed, for a script.
  */
 #include "tests/bench/peers/peer.h"
 #include "tests/bench/peers/wire.h"
@@ -194,7 +197,8 @@ run_api(char **args)
 
 /* --- publish ------------------------------------------------------------ */
 
-static const char *publish_subject;
+static char *publish_subjects[ZK_PEER_HOSTS_MAX];
+static size_t publish_subject_count;
 static char *publish_bytes;
 static size_t publish_len, publish_window;
 static double *publish_asked_us;
@@ -206,8 +210,9 @@ publish_slot(size_t conn, size_t slot)
 
 	inbox(reply, sizeof(reply), conn, slot);
 	publish_asked_us[conn * publish_window + slot] = zk_bench_now_us();
-	publish(&wires.wire[conn], publish_subject, reply, publish_bytes,
-	    publish_len);
+	publish(&wires.wire[conn],
+	    publish_subjects[conn % publish_subject_count], reply,
+	    publish_bytes, publish_len);
 }
 
 static bool
@@ -235,7 +240,7 @@ run_publish(char **args)
 {
 	size_t conns = strtoul(args[4], NULL, 10);
 
-	publish_subject = args[2];
+	publish_subject_count = zk_peer_split(args[2], publish_subjects);
 	publish_len = strtoul(args[3], NULL, 10);
 	publish_window = strtoul(args[5], NULL, 10);
 	publish_bytes = calloc(1, publish_len);
@@ -307,14 +312,18 @@ on_pushed(struct zk_wire *wire, const struct message *message)
 static void
 consume(const char *name, double start_us, const char *seconds)
 {
+	double rate;
+
 	while (!consume_ended &&
 	    zk_bench_now_us() - start_us < strtod(seconds, NULL) * 1e6)
 		zk_wires_turn(&wires, 20);
 	if (consume_got == 0)
 		errx(1, "nothing was delivered");
-	zk_bench_single(name,
-	    (double)consume_got * 1e6 / (consume_last_us - start_us), "/s",
-	    ZK_GOAL_NONE, 0);
+	rate = (double)consume_got * 1e6 / (consume_last_us - start_us);
+	if (zk_peer_is_bare(name))
+		(void)printf("%.0f\n", rate);
+	else
+		zk_bench_single(name, rate, "/s", ZK_GOAL_NONE, 0);
 }
 
 static void

@@ -99,6 +99,12 @@ zk_load_inflight(struct zk_load *load)
 	return inflight;
 }
 
+bool
+zk_peer_is_bare(const char *name)
+{
+	return strcmp(name, "-") == 0;
+}
+
 void
 zk_load_print(struct zk_load *load, const char *name, bool latency)
 {
@@ -112,14 +118,19 @@ zk_load_print(struct zk_load *load, const char *name, bool latency)
 
 	if (load->took_us.count == 0)
 		errx(1, "%s: no answer", name);
+	if (load->errors > 0)
+		warnx("%s: %zu errors", name, load->errors);
+	if (zk_peer_is_bare(name)) {
+		(void)printf("%.1f ", (double)load->took_us.count / seconds);
+		zk_peer_print_latency(name, &load->took_us);
+		return;
+	}
 	zk_bench_single(name, (double)load->took_us.count / seconds, "/s",
 	    ZK_GOAL_NONE, 0);
 	if (latency) {
 		(void)snprintf(line, sizeof(line), "%s, median", name);
 		zk_bench_row(&row);
 	}
-	if (load->errors > 0)
-		warnx("%s: %zu errors", name, load->errors);
 }
 
 void
@@ -128,6 +139,11 @@ zk_peer_print_latency(const char *name, struct zk_samples *took_us)
 	char line[128];
 	struct zk_row row = {.name = name, .unit = "us", .ours = took_us};
 
+	if (zk_peer_is_bare(name)) {
+		(void)printf("%.1f %.1f\n", zk_samples_at(took_us, 0.5),
+		    zk_samples_at(took_us, 0.99));
+		return;
+	}
 	zk_bench_row(&row);
 	(void)snprintf(line, sizeof(line), "%s, 99th", name);
 	row.name = line;

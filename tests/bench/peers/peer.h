@@ -37,7 +37,12 @@ bool zk_load_answer(struct zk_load *load, double asked_us, bool ok);
 /* No more questions; then wait until nothing is in flight. */
 void zk_load_end(struct zk_load *load);
 size_t zk_load_inflight(struct zk_load *load);
-/* The rate, and with `latency` a second line with the median. */
+/*
+ * The rate, and with `latency` a second line with the median.  These, and
+ * zk_peer_print_latency(), print bare figures for a script where the name is
+ * "-": the rate, the median and the 99th percentile, on one line.
+ */
+bool zk_peer_is_bare(const char *name);
 void zk_load_print(struct zk_load *load, const char *name, bool latency);
 
 /* A process that owns something until it is killed. */

@@ -10,7 +10,7 @@ echo "# $(uname -sr), $(nproc) processors," \
     "servers and clients share this machine"
 printf '%-44s %11s %-7s %-22s %8s %7s %-15s %-9s\n' measure value unit \
     against its ratio p10..p90 goal
-[ $# -gt 0 ] || set -- zkfs zookeeper etcd nats redis
+[ $# -gt 0 ] || set -- zkfs zookeeper etcd nats redis queue
 for peer; do
 	timeout 900 "$here/$peer.sh" || status=1
 done
