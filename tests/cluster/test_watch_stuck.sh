@@ -13,13 +13,13 @@ for i in 1 2 3; do must start_model $i; done
 kill -STOP "$(helper_of 1)"
 for i in 1 2 3; do start_churn $i 0 1000000; done
 start_churn 1 1 1000000 4
-pause 2
+rest 2
 check "a directory in which all that happens is listed" \
     timeout 20 ls -l "$WORK/m1/c/d0"
 
 # --- no quorum: z1 is alone
 kill -STOP "${PID[2]}" "${PID[3]}"
-pause 6
+rest 6
 check "it is listed without a quorum" timeout 20 ls "$WORK/m1/c/d0"
 check "and a file of it is looked for" timeout 20 sh -c \
     'ls "$1" || true' sh "$WORK/m1/c/d1/n1"
@@ -53,7 +53,7 @@ for i in 1 2 3; do end_model $i; done
 # --- SIGKILL of a daemon whose helper is at work, and of the helper
 start_churn 2 3 1000000
 start_churn 3 3 1000000
-pause 1
+rest 1
 old=$(helper_of 1)
 kill_member 1
 check "the helper ends with its daemon" "$WAITFOR" gone 20 "$old"

@@ -12,6 +12,7 @@
  *                                       looks that it stays so.  Status 0:
  *                                       it does; 1: differences are printed
  *
+ * Some names are made and removed once: no event of theirs may come twice.
  * The model knows which names there are from events only.  What a name leads
  * to (type, mode, content) is read again at each event about it.
  */
@@ -36,6 +37,7 @@
 #define ENTRIES   4096
 #define TEXT_MAX  256
 #define SETTLE_MS 300
+#define UNIQUES   131072
 
 static uint64_t
 now_ms(void)
@@ -86,6 +88,24 @@ put(const char *path, int flags)
 	return close(fd) < 0 ? -1 : rc;
 }
 
+static uint64_t churn_seed;
+static unsigned made_count;
+
+/* A name that nobody else has: its two events come once, on its host. */
+static int
+make_unique(void)
+{
+	static unsigned last;
+	char path[64];
+
+	(void)snprintf(path, sizeof(path), "d0/u%" PRIu64 "-%u", churn_seed,
+	    ++last);
+	if (mkdir(path, 0755) < 0)
+		return -1;
+	made_count++;
+	return rmdir(path);
+}
+
 static int
 change(void)
 {
@@ -93,7 +113,7 @@ change(void)
 
 	pick_path(a, sizeof(a));
 	pick_path(b, sizeof(b));
-	switch (pick(16)) {
+	switch (pick(17)) {
 	case 0:
 	case 1:
 		return put(a, O_CREAT | O_TRUNC);
@@ -120,6 +140,8 @@ change(void)
 		return symlink("x", a);
 	case 14:
 		return link(a, b);
+	case 15:
+		return make_unique();
 	default:
 		return chmod(a, 0600 + pick(8) * 8);
 	}
@@ -131,6 +153,7 @@ churn(const char *dir, uint64_t seed, unsigned count)
 	unsigned done = 0, again = 0;
 	uint64_t longest_ms = 0;
 
+	churn_seed = seed;
 	rng = seed * 2862933555777941757u + 3037000493u;
 	if (chdir(dir) < 0) {
 		perror(dir);
@@ -166,14 +189,18 @@ churn(const char *dir, uint64_t seed, unsigned count)
 		case EROFS:
 			again++;
 			break;
+		case ENOTCONN:
+		case ECONNABORTED:
+			(void)puts("the mount is gone");
+			return 3;
 		default:
 			perror("churn");
 			return 1;
 		}
 	}
-	(void)printf("%u of %u changes, %u refused for a while, longest_ms "
-	             "%" PRIu64 "\n",
-	    done, count, again, longest_ms);
+	(void)printf("%u of %u changes, %u refused for a while, made %u, "
+	             "longest_ms %" PRIu64 "\n",
+	    done, count, again, made_count, longest_ms);
 	return 0;
 }
 
@@ -213,6 +240,57 @@ entry_of(int dir, const char *name)
 	return e;
 }
 
+/* Names of make_unique(), by a hash. */
+struct unique {
+	char name[32];
+	bool there;
+	unsigned creates, deletes;
+};
+
+static struct unique uniques[UNIQUES];
+static unsigned unique_count;
+
+static struct unique *
+unique_of(const char *name)
+{
+	uint32_t hash = 2166136261u;
+	struct unique *u;
+
+	for (const char *c = name; *c != '\0'; c++)
+		hash = (hash ^ (uint8_t)*c) * 16777619u;
+	for (;; hash++) {
+		u = &uniques[hash % UNIQUES];
+		if (u->name[0] == '\0' || strcmp(u->name, name) == 0)
+			break;
+	}
+	if (u->name[0] == '\0') {
+		if (++unique_count > UNIQUES / 2)
+			abort();
+		(void)snprintf(u->name, sizeof(u->name), "%s", name);
+	}
+	return u;
+}
+
+static unsigned
+unique_differs(const struct unique *u, bool say)
+{
+	char path[40];
+	struct stat st;
+	bool there, twice;
+
+	if (u->name[0] == '\0')
+		return 0;
+	(void)snprintf(path, sizeof(path), "d0/%.31s", u->name);
+	there = lstat(path, &st) == 0;
+	twice = overflow_count == 0 && (u->creates > 1 || u->deletes > 1);
+	if (say && (there != u->there || twice))
+		(void)printf("%s: events say %s, it is %s; made %u times, "
+		             "removed %u times\n",
+		    path, u->there ? "there" : "gone", there ? "there" : "gone",
+		    u->creates, u->deletes);
+	return there != u->there || twice;
+}
+
 static void
 look(int dir, const char *name, struct state *ret)
 {
@@ -240,6 +318,23 @@ look(int dir, const char *name, struct state *ret)
 }
 
 static void
+list_name(int dir, const char *name)
+{
+	struct entry *e;
+
+	if (name[0] == '.')
+		return;
+	if (name[0] == 'u') {
+		unique_of(name)->there = true;
+		return;
+	}
+	e = entry_of(dir, name);
+	e->there = true;
+	look(dir, e->name, &e->state);
+	(void)strcpy(e->last, "listed");
+}
+
+static void
 list_all(void)
 {
 	for (int d = 0; d < DIRS; d++) {
@@ -249,15 +344,8 @@ list_all(void)
 
 		(void)snprintf(path, sizeof(path), "d%d", d);
 		dir = opendir(path);
-		while (dir != NULL && (de = readdir(dir)) != NULL) {
-			struct entry *e;
-			if (de->d_name[0] == '.')
-				continue;
-			e = entry_of(d, de->d_name);
-			e->there = true;
-			look(d, e->name, &e->state);
-			(void)strcpy(e->last, "listed");
-		}
+		while (dir != NULL && (de = readdir(dir)) != NULL)
+			list_name(d, de->d_name);
 		if (dir != NULL)
 			(void)closedir(dir);
 	}
@@ -274,6 +362,8 @@ follow(const struct inotify_event *event)
 	event_count++;
 	if ((event->mask & IN_Q_OVERFLOW) != 0) {
 		overflow_count++;
+		for (unsigned i = 0; i < UNIQUES; i++)
+			uniques[i].there = false;
 		for (unsigned i = 0; i < entry_count; i++)
 			entries[i].there = false;
 		list_all();
@@ -284,6 +374,14 @@ follow(const struct inotify_event *event)
 			dir = d;
 	if (dir < 0 || event->len == 0)
 		return;
+	if (event->name[0] == 'u') {
+		struct unique *u = unique_of(event->name);
+		u->creates += (event->mask & IN_CREATE) != 0;
+		u->deletes += (event->mask & IN_DELETE) != 0;
+		if ((event->mask & (IN_CREATE | IN_DELETE)) != 0)
+			u->there = (event->mask & IN_CREATE) != 0;
+		return;
+	}
 	e = entry_of(dir, event->name);
 	if ((event->mask & comes) != 0)
 		e->there = true;
@@ -329,13 +427,31 @@ differences(bool say)
 		(void)snprintf(path, sizeof(path), "d%d", d);
 		dir = opendir(path);
 		while (dir != NULL && (de = readdir(dir)) != NULL)
-			if (de->d_name[0] != '.')
+			if (de->d_name[0] == 'u')
+				(void)unique_of(de->d_name);
+			else if (de->d_name[0] != '.')
 				(void)entry_of(d, de->d_name);
 		if (dir != NULL)
 			(void)closedir(dir);
 	}
 	for (unsigned i = 0; i < entry_count; i++)
 		count += differs(&entries[i], say);
+	for (unsigned i = 0; i < UNIQUES; i++)
+		count += unique_differs(&uniques[i], say);
+	return count;
+}
+
+/* The host is the last digit of the seed. */
+static unsigned
+count_created_by(char host)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < UNIQUES; i++) {
+		const char *dash = strchr(uniques[i].name, '-');
+		if (dash != NULL && dash[-1] == host)
+			count += uniques[i].creates;
+	}
 	return count;
 }
 
@@ -407,8 +523,10 @@ model(const char *dir, unsigned seconds)
 		if (now_ms() > deadline)
 			break;
 	}
-	(void)printf("%u events, %u overflows, %u names\n", event_count,
-	    overflow_count, entry_count);
+	(void)printf("%u events, %u overflows, %u names, unique names of 1 %u "
+	             "of 2 %u of 3 %u\n",
+	    event_count, overflow_count, entry_count, count_created_by('1'),
+	    count_created_by('2'), count_created_by('3'));
 	return differences(true) == 0 ? 0 : 1;
 }
 
