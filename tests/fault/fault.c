@@ -1,7 +1,7 @@
 /*
  * fault SHIM: power failures and failing calls, under everything that
- * store/ promises.  With a directory as second argument it is the workload
- * itself, which the first runs under the shim.
+ * store/ and queue/ promise.  With a directory and the name of a subject it is
+ * the workload itself, which the first runs under the shim.
  */
 #include "fault.h"
 
@@ -74,79 +74,70 @@ hits(void)
 	return fn != NULL ? fn() : 0;
 }
 
+static void
+note_failure(struct run_result *res, uint32_t stage, int rc)
+{
+	if (rc < 0 && res->failed_stage == 0) {
+		res->failed_stage = stage;
+		res->failed_rc = rc;
+	}
+}
+
 /*
  * A full disk is tried again, once: the fault is gone then.  Any other
  * failure ends the run at once, as it must end a member.
  */
 static int
-run_stage(struct zk_store *store, uint32_t stage, struct run_result *res)
+run_stage(const struct subject *subject, void *it, uint32_t stage,
+    struct run_result *res)
 {
-	int rc = workload_stage(store, stage);
+	const bool first = res->failed_stage == 0;
+	int rc = subject->stage(it, stage);
 
-	if (rc < 0 && res->failed_stage == 0) {
-		res->failed_stage = stage;
-		res->failed_rc = rc;
-		if (rc == -ENOSPC)
-			rc = workload_stage(store, stage);
-	}
+	note_failure(res, stage, rc);
+	if (rc == -ENOSPC && first)
+		rc = subject->stage(it, stage);
 	if (rc == 0)
 		mark(res->acked = stage);
 	return rc;
 }
 
 static int
-run_open(const char *dir, uint32_t stage, struct zk_store **ret_store,
-    struct run_result *res)
+run_open(const struct subject *subject, const char *dir, uint32_t stage,
+    void **ret_it, struct run_result *res)
 {
-	int rc = workload_open(dir, ret_store);
+	const bool first = res->failed_stage == 0;
+	int rc = subject->open(dir, ret_it);
 
-	if (rc < 0 && res->failed_stage == 0) {
-		res->failed_stage = stage;
-		res->failed_rc = rc;
-		if (rc == -ENOSPC && stage > STAGE_MADE)
-			rc = workload_open(dir, ret_store);
-	}
-	return rc;
-}
-
-/* One way leaves nothing to do again, the other everything. */
-static int
-run_close(struct zk_store *store, uint32_t stage, struct run_result *res)
-{
-	int rc = 0;
-
-	if (stage % 2 == 0)
-		rc = zk_store_close(store);
-	else
-		zk_store_abandon(store);
-	if (rc < 0 && res->failed_stage == 0) {
-		res->failed_stage = stage;
-		res->failed_rc = rc;
-	}
+	note_failure(res, stage, rc);
+	if (rc == -ENOSPC && first && stage > STAGE_MADE)
+		rc = subject->open(dir, ret_it);
 	return rc;
 }
 
 static int
-workload(const char *dir)
+workload(const struct subject *subject, const char *dir)
 {
 	struct run_result res = {.acked = 0};
-	struct zk_store *store = NULL;
 	uint32_t stage = STAGE_MADE;
+	void *it = NULL;
 	int rc;
 
-	rc = run_open(dir, stage, &store, &res);
+	rc = run_open(subject, dir, stage, &it, &res);
 	if (rc == 0)
 		mark(res.acked = stage);
 	while (rc == 0 && ++stage < STAGES) {
-		rc = run_stage(store, stage, &res);
+		rc = run_stage(subject, it, stage, &res);
 		if (rc == 0 && stage % 9 == 0) {
-			rc = run_close(store, stage, &res);
-			store = NULL;
+			/* One way leaves nothing to do again, the other all. */
+			rc = subject->close(it, stage % 2 == 0);
+			note_failure(&res, stage, rc);
+			it = NULL;
 		}
-		if (rc == 0 && store == NULL)
-			rc = run_open(dir, stage, &store, &res);
+		if (rc == 0 && it == NULL)
+			rc = run_open(subject, dir, stage, &it, &res);
 	}
-	zk_store_abandon(store);
+	(void)subject->close(it, false);
 	res.hits = hits();
 	return write(STDOUT_FILENO, &res, sizeof(res)) != sizeof(res);
 }
@@ -154,8 +145,8 @@ workload(const char *dir)
 /* --- the test ------------------------------------------------------------- */
 
 int
-run_shimmed(const char *self, const char *shim, const char *env,
-    const char *dir, struct run_result *ret_result)
+run_shimmed(const struct subject *subject, const char *self, const char *shim,
+    const char *env, const char *dir, struct run_result *ret_result)
 {
 	struct run_result res = {.acked = 0};
 	char preload[4096];
@@ -175,7 +166,8 @@ run_shimmed(const char *self, const char *shim, const char *env,
 		    (char *)(uintptr_t) "ASAN_OPTIONS=verify_asan_link_order=0",
 		    NULL};
 		char *const args[] = {(char *)(uintptr_t)self,
-		    (char *)(uintptr_t)shim, (char *)(uintptr_t)dir, NULL};
+		    (char *)(uintptr_t)shim, (char *)(uintptr_t)dir,
+		    (char *)(uintptr_t)subject->name, NULL};
 		const int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
 
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -196,55 +188,48 @@ run_shimmed(const char *self, const char *shim, const char *env,
 	return 0;
 }
 
-/* The same work without any fault tells what is right. */
-static int
-expect(const char *dir)
-{
-	struct zk_store *store;
-	const char *why = "";
-	int rc;
-
-	scratch_clear(dir);
-	rc = workload_open(dir, &store);
-	if (rc < 0)
-		return rc;
-	for (uint32_t stage = STAGE_MADE; rc == 0 && stage < STAGES; stage++) {
-		if (stage > STAGE_MADE)
-			rc = workload_stage(store, stage);
-		if (rc == 0)
-			rc =
-			    workload_fingerprint(store, &expected[stage], &why);
-		if (rc < 0)
-			fprintf(stderr, "stage %u: %d: %s\n", stage, rc, why);
-	}
-	zk_store_abandon(store);
-	return rc;
-}
-
-static int
-test(const char *self, const char *shim)
+static unsigned int
+test(const struct subject *subject, const char *self, const char *shim)
 {
 	char dir[128], log[128], env[160];
 	struct run_result res = {.acked = 0};
 	unsigned int failures;
 
 	(void)snprintf(dir, sizeof(dir), "%s/twin", base);
-	if (expect(dir) < 0)
+	scratch_clear(dir);
+	if (subject->expect(dir) < 0)
 		return 1;
 	(void)snprintf(log, sizeof(log), "%s/log", base);
+	(void)unlink(log);
 	(void)snprintf(env, sizeof(env), "ZKFS_FAULT_LOG=%s", log);
 	(void)snprintf(dir, sizeof(dir), "%s/run", base);
 	scratch_clear(dir);
-	if (run_shimmed(self, shim, env, dir, &res) != 0 ||
+	if (run_shimmed(subject, self, shim, env, dir, &res) != 0 ||
 	    res.acked != STAGES - 1) {
-		fprintf(stderr, "the workload does not run\n");
+		fprintf(stderr, "%s: the workload does not run\n",
+		    subject->name);
 		return 1;
 	}
 	(void)snprintf(dir, sizeof(dir), "%s/image", base);
-	failures = replay_all(log, dir);
+	failures = replay_all(subject, log, dir);
 	(void)snprintf(dir, sizeof(dir), "%s/run", base);
-	failures += inject_all(self, shim, dir);
-	printf("fault: %u failures\n", failures);
+	failures += inject_all(subject, self, shim, dir);
+	printf("fault: %s: %u failures\n", subject->name, failures);
+	return failures;
+}
+
+static const struct subject *const subjects[] = {&subject_tree,
+    &subject_topics};
+
+#define SUBJECTS (sizeof(subjects) / sizeof(subjects[0]))
+
+static int
+test_all(const char *self, const char *shim)
+{
+	unsigned int failures = 0;
+
+	for (size_t i = 0; i < SUBJECTS; i++)
+		failures += test(subjects[i], self, shim);
 	return failures > 0;
 }
 
@@ -266,7 +251,7 @@ guard(const char *self, const char *shim)
 		return 1;
 	if (pid == 0) {
 		(void)sigprocmask(SIG_SETMASK, &old, NULL);
-		exit(test(self, shim));
+		exit(test_all(self, shim));
 	}
 	(void)sigwait(&set, &sig);
 	if (sig != SIGCHLD)
@@ -282,8 +267,9 @@ main(int argc, char **argv)
 	const bool shm = access("/dev/shm", W_OK) == 0;
 
 	(void)setvbuf(stdout, NULL, _IOLBF, 0);
-	if (argc == 3)
-		return workload(argv[2]);
+	for (size_t i = 0; argc == 4 && i < SUBJECTS; i++)
+		if (strcmp(argv[3], subjects[i]->name) == 0)
+			return workload(subjects[i], argv[2]);
 	if (argc != 2)
 		return 2;
 	(void)snprintf(base, sizeof(base), "%s/zkfs-fault-XXXXXX",

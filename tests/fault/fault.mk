@@ -1,6 +1,7 @@
-# Power failures and failing calls, under the store.
-FAULT_OBJS := $(patsubst %,$(BUILD)/tests/fault/%.o,fault workload replay inject)
-FAULT_DEPS := $(FAULT_OBJS) $(filter $(BUILD)/base/% $(BUILD)/store/%,$(OBJS))
+# Power failures and failing calls, under the store and the queue.
+FAULT_OBJS := $(patsubst %,$(BUILD)/tests/fault/%.o,fault tree topics replay inject)
+FAULT_HOUSE := base/% queue/% store/% consensus/raft% consensus/msg_codec.o
+FAULT_DEPS := $(FAULT_OBJS) $(filter $(FAULT_HOUSE:%=$(BUILD)/%),$(OBJS))
 FAULT_SHIM := $(BUILD)/tests/fault/shim.so
 
 $(BUILD)/tests/fault/fault: $(FAULT_DEPS)

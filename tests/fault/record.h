@@ -14,7 +14,7 @@ enum zk_fault_kind {
 
 struct zk_fault_record {
 	uint32_t kind;
-	uint32_t file; /* 1: the tree, 2: its journal */
+	uint32_t file; /* 1: the tree, 2: its journal, 3: the partitions */
 	uint64_t off, len;
 };
 

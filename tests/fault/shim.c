@@ -1,6 +1,6 @@
 /*
  * Preloaded into the workload: writes down, or fails, what the process does
- * to the two files that matter, the tree and its journal.  LMDB is a shared
+ * to the files that matter, the tree, its journal and the partitions.  LMDB is a shared
  * library of the system, so this is where its calls can be met.  One thread.
  *
  * ZKFS_FAULT_LOG=FILE   record each change of them, its data included
@@ -25,7 +25,7 @@
 
 #include "record.h"
 
-static const char *const targets[] = {"/tree.mdb", "/journal"};
+static const char *const targets[] = {"/tree.mdb", "/journal", "/topics.mdb"};
 
 #define META_END 8192
 

@@ -1,4 +1,4 @@
-#The simulator of the queue : `make sim - queue SEED = first SEEDS = count`.
+# The simulator of the queue: `make sim-queue SEED=first QUEUE_SEEDS=count`.
 QUEUE_SEEDS ?= 40
 QUEUE_SIM   := $(BUILD)/tests/queue/sim
 QUEUE_SIM_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/queue/*.c))

@@ -1,3 +1,4 @@
+/* The subject that is the tree: each stage is one transaction of it. */
 #include "fault.h"
 
 #include <errno.h>
@@ -11,11 +12,21 @@
 #include "base/hash.h"
 #include "store/apply.h"
 #include "store/log.h"
+#include "store/store.h"
 #include "store/verify.h"
 
 #define LOG_KEPT 12u
 
-struct fingerprint expected[STAGES];
+/* The tree has a root. */
+#define STAGE_BOOTSTRAP 2u
+
+struct fingerprint {
+	uint64_t applied, digest, nodes, row_bytes;
+	uint64_t log_last, term; /* its beginning depends on checkpoints */
+};
+
+/* What it must look like after each stage. */
+static struct fingerprint expected[STAGES];
 
 static void
 no_change(void *arg, const struct zk_change *change)
@@ -77,8 +88,8 @@ catch_up(struct zk_store *store)
 	return zk_store_commit(tx);
 }
 
-int
-workload_open(const char *dir, struct zk_store **ret_store)
+static int
+tree_open(const char *dir, void **ret_it)
 {
 	const struct zk_store_options options = {
 	    .dir = dir,
@@ -88,20 +99,21 @@ workload_open(const char *dir, struct zk_store **ret_store)
 	    /* Small, so that it goes round, and checkpoints are many. */
 	    .journal_bytes = (size_t)1 << 20,
 	};
+	struct zk_store *store;
 	char *why = NULL;
 	int rc;
 
-	rc = zk_store_open(&options, &why, ret_store);
+	rc = zk_store_open(&options, &why, &store);
 	if (rc < 0)
 		fprintf(stderr, "open: %d: %s\n", rc, why);
 	free(why);
-	if (rc == 0) {
-		rc = catch_up(*ret_store);
-		if (rc < 0) {
-			zk_store_abandon(*ret_store);
-			*ret_store = NULL;
-		}
-	}
+	if (rc < 0)
+		return rc;
+	rc = catch_up(store);
+	if (rc < 0)
+		zk_store_abandon(store);
+	else
+		*ret_it = store;
 	return rc;
 }
 
@@ -247,9 +259,10 @@ stage_body(struct zk_tx *tx, uint32_t stage)
 	return rc;
 }
 
-int
-workload_stage(struct zk_store *store, uint32_t stage)
+static int
+tree_stage(void *it, uint32_t stage)
 {
+	struct zk_store *store = it;
 	struct zk_tx *tx;
 	int rc;
 
@@ -267,8 +280,9 @@ workload_stage(struct zk_store *store, uint32_t stage)
 	                           : zk_store_commit(tx);
 }
 
-int
-workload_fingerprint(struct zk_store *store, struct fingerprint *ret_print,
+/* Verifies it, too.  *ret_why gets a static line. */
+static int
+fingerprint(struct zk_store *store, struct fingerprint *ret_print,
     const char **ret_why)
 {
 	static struct zk_verify_report report;
@@ -304,3 +318,86 @@ workload_fingerprint(struct zk_store *store, struct fingerprint *ret_print,
 	};
 	return 0;
 }
+
+static int
+tree_close(void *it, bool flush)
+{
+	if (flush)
+		return zk_store_close(it);
+	zk_store_abandon(it);
+	return 0;
+}
+
+static int
+tree_expect(const char *dir)
+{
+	const char *why = "";
+	void *it = NULL;
+	int rc;
+
+	rc = tree_open(dir, &it);
+	if (rc < 0)
+		return rc;
+	for (uint32_t stage = STAGE_MADE; rc == 0 && stage < STAGES; stage++) {
+		if (stage > STAGE_MADE)
+			rc = tree_stage(it, stage);
+		if (rc == 0)
+			rc = fingerprint(it, &expected[stage], &why);
+		if (rc < 0)
+			fprintf(stderr, "stage %u: %d: %s\n", stage, rc, why);
+	}
+	(void)tree_close(it, false);
+	return rc;
+}
+
+static bool
+is_stage(const struct fingerprint *print, uint32_t stage)
+{
+	return stage < STAGES &&
+	    memcmp(print, &expected[stage], sizeof(*print)) == 0;
+}
+
+static const char *
+check_store(struct zk_store *store, uint32_t stage)
+{
+	struct fingerprint print;
+	const char *why;
+
+	if (fingerprint(store, &print, &why) < 0)
+		return why;
+	/* A store that was not made yet is made by opening it. */
+	if (stage < STAGE_MADE || !is_stage(&print, stage))
+		stage++;
+	if (!is_stage(&print, stage))
+		return "neither the old state nor the new";
+	if (++stage == STAGES)
+		return NULL;
+	if (tree_stage(store, stage) < 0 ||
+	    fingerprint(store, &print, &why) < 0 || !is_stage(&print, stage))
+		return "cannot carry on";
+	return NULL;
+}
+
+static const char *
+tree_check(const char *dir, uint32_t acked)
+{
+	const char *why;
+	void *it = NULL;
+
+	if (tree_open(dir, &it) < 0)
+		return "does not open";
+	why = check_store(it, acked);
+	(void)tree_close(it, false);
+	return why;
+}
+
+const struct subject subject_tree = {
+    .name = "tree",
+    .expect = tree_expect,
+    .open = tree_open,
+    .stage = tree_stage,
+    .close = tree_close,
+    .check = tree_check,
+    .survives_full = true,
+    .step = 1,
+};
