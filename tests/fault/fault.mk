@@ -14,7 +14,7 @@ $(FAULT_SHIM): tests/fault/shim.c tests/fault/record.h
 	$(Q)$(CC) -std=c17 -D_GNU_SOURCE $(WARN) $(CFLAGS) -fPIC -shared -o $@ $<
 
 check-fault: $(BUILD)/tests/fault/fault $(FAULT_SHIM)
-	$(Q)timeout 300 $(abspath $<) $(abspath $(FAULT_SHIM))
+	$(Q)timeout 600 $(abspath $<) $(abspath $(FAULT_SHIM))
 
 .PHONY: check-fault
 -include $(FAULT_OBJS:.o=.d)
