@@ -94,6 +94,7 @@ zk_item_new(const struct zk_command *cmd, zk_done_fn done, void *arg,
 	item->session = (cmd->flags & ZK_F_FENCED) ? cmd->session : 0;
 	item->ticket = item->number = 0;
 	item->tries = 0;
+	item->found = false;
 	item->done = done;
 	item->arg = arg;
 	item->outcome = (struct zk_outcome){0};

@@ -1,10 +1,13 @@
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/assert.h"
 #include "daemon/member_impl.h"
 #include "store/answer.h"
 #include "store/lock_row.h"
+#include "store/read.h"
 #include "store/session.h"
 
 /*
@@ -74,6 +77,7 @@ place(struct zk_member *m, struct zk_tx *tx, struct zk_item *item,
 	rc = zk_answer_get(tx, m->session, item->number, &item->outcome);
 	if (rc == 0)
 		*ret_list = &m->answered;
+	item->found = rc == 0;
 	if (rc != -ENOENT || item->op != ZK_OP_LOCK)
 		return rc == -ENOENT ? 0 : rc;
 	rc = is_waiting(tx, m->session, item->number, &waiting);
@@ -173,21 +177,111 @@ sort_all(struct zk_member *m, struct zk_tx *tx)
 	return rc;
 }
 
+/*
+ * A name that a command of ours changed, and the node that it put there (0:
+ * none), maybe not for long.
+ */
+static void
+tell_name(struct zk_member *m, struct zk_tx *tx, struct zk_change change)
+{
+	const uint64_t made = change.ino;
+	struct zk_attr now;
+	int rc = zk_read_lookup(tx, change.parent, change.name, change.name_len,
+	    &now);
+
+	change.kind = ZK_CHANGE_CREATE;
+	change.session = m->session;
+	change.known = true;
+	m->options.sink.changed(m->options.sink.arg, &change);
+	change.known = false;
+	if (rc == 0 && now.ino != made) {
+		change.ino = now.ino;
+		change.type = now.mode & S_IFMT;
+		change.nlink = now.nlink;
+	} else if (rc == -ENOENT && made != 0) {
+		change.kind = ZK_CHANGE_DELETE;
+	} else {
+		return;
+	}
+	m->options.sink.changed(m->options.sink.arg, &change);
+}
+
+static void
+tell_own(struct zk_member *m, struct zk_tx *tx, const struct zk_item *item)
+{
+	const struct zk_outcome *out = &item->outcome;
+	uint32_t groups[ZK_GROUPS_MAX];
+	struct zk_change change = {.type = S_IFREG};
+	struct zk_command cmd;
+	int rc;
+
+	rc = zk_command_decode(item->bytes, item->len, groups, &cmd);
+	ZK_ASSERT(rc == 0);
+	/* Of what was made with a number nobody here knows the name. */
+	if (cmd.op != ZK_OP_LINK && cmd.op != ZK_OP_UNLINK &&
+	    cmd.op != ZK_OP_RMDIR && cmd.op != ZK_OP_RENAME &&
+	    (cmd.op != ZK_OP_CREATE || out->name_len > 0))
+		return;
+	change.parent = cmd.ino;
+	change.name = cmd.name;
+	change.name_len = cmd.name_len;
+	if (cmd.op == ZK_OP_CREATE) {
+		change.ino = out->attr.ino;
+		change.type = cmd.mode & S_IFMT;
+	} else if (cmd.op == ZK_OP_LINK) {
+		change.ino = cmd.ino2;
+	} else if (cmd.op == ZK_OP_RENAME &&
+	    (cmd.mode & RENAME_EXCHANGE) != 0) {
+		change.ino = UINT64_MAX; /* not known: told as it is */
+	}
+	tell_name(m, tx, change);
+	if (cmd.op != ZK_OP_RENAME)
+		return;
+	change.parent = cmd.ino2;
+	change.name = cmd.name2;
+	change.name_len = cmd.name2_len;
+	change.ino = UINT64_MAX;
+	tell_name(m, tx, change);
+}
+
+/*
+ * The outcome that was found goes to who waits for it, and with it come the
+ * events of his system call: those that the difference of the trees has made
+ * of the same names are one too many.
+ */
+static void
+tell_found(struct zk_member *m, struct zk_tx *tx)
+{
+	for (struct zk_item *item = m->answered.first; item != NULL;
+	     item = item->next) {
+		if (item->found && item->outcome.rc == 0)
+			tell_own(m, tx, item);
+		item->found = false;
+	}
+}
+
 void
 zk_member_on_replaced(void *arg)
 {
 	struct zk_member *m = arg;
 	struct zk_tx *tx;
+	bool known = false;
 	int rc;
 
 	rc = zk_read_begin(m->options.store, &tx);
 	if (rc == 0) {
 		rc = sort_all(m, tx);
-		zk_read_end(tx);
+		known = rc == 0;
+		if (!known)
+			zk_read_end(tx);
 	}
 	/* It is over; or it cannot be found out, and must be over. */
 	if (rc < 0 && (m->session != 0 || m->opening))
 		zk_member_lose_session(m);
 	if (m->options.sink.replaced != NULL)
 		m->options.sink.replaced(m->options.sink.arg);
+	if (known) {
+		tell_found(m, tx);
+		zk_read_end(tx);
+	}
 }

@@ -245,6 +245,7 @@ struct unique {
 	char name[32];
 	bool there;
 	unsigned creates, deletes;
+	uint64_t told_ms[4]; /* when, the last of them */
 };
 
 static struct unique uniques[UNIQUES];
@@ -285,9 +286,11 @@ unique_differs(const struct unique *u, bool say)
 	twice = overflow_count == 0 && (u->creates > 1 || u->deletes > 1);
 	if (say && (there != u->there || twice))
 		(void)printf("%s: events say %s, it is %s; made %u times, "
-		             "removed %u times\n",
+		             "removed %u times, %" PRIu64 " ms and %" PRIu64
+		             " ms after the first\n",
 		    path, u->there ? "there" : "gone", there ? "there" : "gone",
-		    u->creates, u->deletes);
+		    u->creates, u->deletes, u->told_ms[1] - u->told_ms[0],
+		    u->told_ms[2] - u->told_ms[0]);
 	return there != u->there || twice;
 }
 
@@ -376,6 +379,7 @@ follow(const struct inotify_event *event)
 		return;
 	if (event->name[0] == 'u') {
 		struct unique *u = unique_of(event->name);
+		u->told_ms[(u->creates + u->deletes) % 4] = now_ms();
 		u->creates += (event->mask & IN_CREATE) != 0;
 		u->deletes += (event->mask & IN_DELETE) != 0;
 		if ((event->mask & (IN_CREATE | IN_DELETE)) != 0)
