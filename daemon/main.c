@@ -224,17 +224,6 @@ handle_signals(void)
 	zk_upgrade_block_signals(false);
 }
 
-/* What this release cannot do it says, clearly. */
-static int
-check_supported(struct zk_fault *ret_fault)
-{
-	if (the.options.member_count > ZK_ROSTER_VOTERS_MAX)
-		return zk_fault_set(ret_fault, -E2BIG, ZK_EXIT_USAGE,
-		    "SOURCE: lists %zu members, and at most %u can vote",
-		    the.options.member_count, ZK_ROSTER_VOTERS_MAX);
-	return zk_options_check_exposure(&the.options, ret_fault);
-}
-
 static int
 open_store(struct zk_fault *ret_fault)
 {
@@ -254,7 +243,7 @@ open_store(struct zk_fault *ret_fault)
 		(void)flock(the.upgrade.lock_fd, LOCK_UN);
 		(void)close(the.upgrade.lock_fd);
 	}
-	rc = zk_store_open(&options, &why, &the.store);
+	rc = zk_own_store(&options, &why, &the.store);
 	rc = rc < 0 ? rc : zk_topics_claim(options.dir, the.store, &why);
 	if (rc < 0)
 		(void)zk_fault_set(ret_fault, rc, ZK_EXIT_MOUNT, "data=%s",
@@ -512,6 +501,8 @@ fail(const struct zk_fault *fault)
 static int
 serve(void)
 {
+	const bool to_syslog =
+	    !the.options.foreground || the.options.log_syslog;
 	struct zk_fault fault;
 	int rc;
 
@@ -531,12 +522,13 @@ serve(void)
 		fail(&fault);
 	the.join.removed = on_removed;
 	handle_signals();
-	if (the.taken && (!the.options.foreground || the.options.log_syslog))
+	/* Standard error is for the one line of a failure. */
+	if (to_syslog && (the.taken || !the.options.verbose))
 		zk_log_use_syslog();
 	rc = start(&fault);
 	if (rc < 0)
 		fail(&fault);
-	if (!the.options.foreground || the.options.log_syslog)
+	if (to_syslog)
 		zk_log_use_syslog();
 	if (the.taken)
 		zk_upgrade_log(&the.upgrade);
@@ -585,7 +577,7 @@ main(int argc, char *argv[])
 	case ZK_ACTION_MOUNT:
 		break;
 	}
-	rc = check_supported(&fault);
+	rc = zk_own_check(&the.options, &fault);
 	/* Whoever looks at it waits for requests that nobody serves yet. */
 	if (the.taken)
 		(void)snprintf(the.mountpoint.dir, sizeof(the.mountpoint.dir),

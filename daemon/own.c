@@ -3,13 +3,21 @@
 #include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "base/err.h"
 #include "base/log.h"
+#include "daemon/cluster_key.h"
 #include "store/datadir.h"
 #include "store/roster.h"
+
+/* How long a daemon that is ending is waited for, and how often looked at. */
+#define ENDING_MS      5000
+#define ENDING_LOOK_MS 20
 
 /* A member without a name in SOURCE is called by this. */
 #define MEMBER_DEFAULT "local"
@@ -37,6 +45,63 @@ zk_own_name(const struct zk_options *options, char *buf, size_t cap,
 		(void)snprintf(host, sizeof(host), "observer");
 	(void)snprintf(buf, cap, "%s-%06u", host, digits % 1000000u);
 	return 0;
+}
+
+int
+zk_own_store(const struct zk_store_options *options, char **ret_why,
+    struct zk_store **ret_store)
+{
+	const struct timespec pause = {
+	    .tv_nsec = ENDING_LOOK_MS * 1000L * 1000L,
+	};
+	int rc;
+
+	for (int left = ENDING_MS / ENDING_LOOK_MS;; left--) {
+		rc = zk_store_open(options, ret_why, ret_store);
+		if (rc != -EBUSY || left == 0 || nanosleep(&pause, NULL) != 0)
+			return rc;
+		free(*ret_why);
+		*ret_why = NULL;
+	}
+}
+
+static int
+check_files(const struct zk_options *options, struct zk_fault *ret_fault)
+{
+	const struct {
+		const char *name, *path;
+	} files[] = {
+	    {"tls_cert", options->tls_cert},
+	    {"tls_key", options->tls_key},
+	    {"tls_ca", options->tls_ca},
+	};
+	struct zk_auth_key key;
+	int rc = 0;
+
+	/* Also where there is nobody yet to show them to. */
+	if (options->key[0] != '\0')
+		rc = zk_cluster_key_read(options->key, &key, ret_fault);
+	explicit_bzero(&key, sizeof(key));
+	for (size_t i = 0; rc == 0 && i < sizeof(files) / sizeof(files[0]); i++)
+		if (files[i].path[0] != '\0' && access(files[i].path, R_OK) < 0)
+			rc = zk_fault_set(ret_fault, -errno, ZK_EXIT_USAGE,
+			    "%s=%s: %s", files[i].name, files[i].path,
+			    zk_err_text(-errno));
+	return rc;
+}
+
+int
+zk_own_check(const struct zk_options *options, struct zk_fault *ret_fault)
+{
+	int rc;
+
+	/* What this release cannot do it says, clearly. */
+	if (options->member_count > ZK_ROSTER_VOTERS_MAX)
+		return zk_fault_set(ret_fault, -E2BIG, ZK_EXIT_USAGE,
+		    "SOURCE: lists %zu members, and at most %u can vote",
+		    options->member_count, ZK_ROSTER_VOTERS_MAX);
+	rc = zk_options_check_exposure(options, ret_fault);
+	return rc < 0 ? rc : check_files(options, ret_fault);
 }
 
 void

@@ -5,6 +5,7 @@
 
 #include "daemon/fault.h"
 #include "daemon/options.h"
+#include "store/store.h"
 
 /* What a daemon is called, and where it is found. */
 
@@ -14,6 +15,20 @@
  */
 int zk_own_name(const struct zk_options *options, char *buf, size_t cap,
     struct zk_fault *ret_fault);
+
+/*
+ * The store of a data directory.  Its daemon before may still be ending, for
+ * umount(2) does not wait for it: so this does, for some seconds, or until a
+ * signal comes.
+ */
+int zk_own_store(const struct zk_store_options *options, char **ret_why,
+    struct zk_store **ret_store);
+
+/*
+ * What the options cannot mean together, or on this host: too many members,
+ * no key where one is needed, a file that is not there.
+ */
+int zk_own_check(const struct zk_options *options, struct zk_fault *ret_fault);
 
 /* For those who look for the daemon of a data directory. */
 void zk_own_pid(const struct zk_options *options, char *path, size_t cap);

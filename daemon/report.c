@@ -400,17 +400,59 @@ text_digest(struct zk_report *report, struct text *text)
 	return rc;
 }
 
+/* A line of zkfs.conf(5); none for what is not given. */
+static void
+say_setting(struct text *text, const char *key, const char *value)
+{
+	if (value[0] == '\0')
+		return;
+	say(text, "%s = ", key);
+	if (strpbrk(value, " \t#\"\\") == NULL) {
+		say(text, "%s\n", value);
+		return;
+	}
+	say(text, "\"");
+	for (const char *p = value; *p != '\0'; p++)
+		say(text, *p == '"' || *p == '\\' ? "\\%c" : "%c", *p);
+	say(text, "\"\n");
+}
+
+static void
+say_address(struct text *text, const char *key,
+    const struct zk_address *address)
+{
+	const bool v6 = address != NULL && strchr(address->host, ':') != NULL;
+
+	if (address != NULL && address->host[0] != '\0')
+		say(text, "%s = %s%s%s:%u\n", key, v6 ? "[" : "", address->host,
+		    v6 ? "]" : "", (unsigned)address->port);
+}
+
 static int
 text_config(struct zk_report *report, struct text *text)
 {
+	static const char *const levels[] = {"error", "warn", "info", "debug"};
 	const struct zk_options *o = report->options;
 
+	say_setting(text, "source", o->source);
+	say_setting(text, "name", zk_store_ident(report->store)->member);
+	say_setting(text, "data", o->data);
+	say_address(text, "listen", zk_options_listen(o));
 	say(text,
-	    "name = %s\ndata = %s\nsession_timeout = %ums\n"
-	    "op_timeout = %ums\nlost = %s\nmax_file = %" PRIu64 "\n",
-	    zk_store_ident(report->store)->member, o->data,
+	    "session_timeout = %ums\nop_timeout = %ums\nlost = %s\n"
+	    "ro = %s\nmax_file = %" PRIu64 "\n",
 	    o->session_timeout_ms, o->op_timeout_ms,
-	    o->lost_eio ? "eio" : "stale", o->max_file_bytes);
+	    o->lost_eio ? "eio" : "stale", o->read_only ? "yes" : "no",
+	    o->max_file_bytes);
+	say_setting(text, "key", o->key);
+	say_setting(text, "tls_cert", o->tls_cert);
+	say_setting(text, "tls_key", o->tls_key);
+	say_setting(text, "tls_ca", o->tls_ca);
+	say(text, "insecure = %s\n", o->insecure ? "yes" : "no");
+	say_address(text, "http", &o->http);
+	say(text, "log = %s\n", levels[o->log_level]);
+	if (o->log_syslog)
+		say(text, "log = syslog\n");
 	return 0;
 }
 

@@ -59,6 +59,9 @@ fails 1 "listen" with listen=1.2.3.4:99999
 fails 1 "log" with log=shouting
 fails 1 "tls_" with tls_cert=/etc/hosts
 fails 1 "key|insecure|keygen" with listen=0.0.0.0:4180
+fails 1 "key=$WORK/missing: No such" with "key=$WORK/missing"
+fails 1 "tls_cert=$WORK/missing: No such" \
+    with "tls_cert=$WORK/missing,tls_key=/etc/hosts,tls_ca=/etc/hosts"
 fails 1 "source" zkfs_mount "nonsense" "$M" -o "data=$N,config=none"
 fails 1 "source" zkfs_mount "a=1.2.3.4:1,a=1.2.3.5:1" "$M" \
     -o "data=$N,config=none"

@@ -25,6 +25,13 @@ check_not "nor is a file moved in" bash -c 'echo v >../f && mv ../f f'
 same "state" connected "$(cat state)"
 same "version is the program's" "$("$BUILD/zkfs" --version | cut -d' ' -f2)" \
     "$(grep -o '[0-9][0-9.]*[0-9a-z.-]*' version | head -n 1)"
+cp config "$WORK/conf"
+mkdir "$WORK/checked"
+check "config can be read again" "$BUILD/mount.zkfs" --check "$WORK/checked" \
+    -o "config=$WORK/conf"
+for key in name data session_timeout op_timeout lost ro max_file insecure log; do
+	check "config tells $key" grep -q "^$key = ." config
+done
 check "status.json is JSON with the state" python3 - <<'END'
 import json
 status = json.load(open("status.json"))
