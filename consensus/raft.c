@@ -420,6 +420,9 @@ step_event(struct zk_raft *r, const struct zk_event *ev, struct zk_effects *fx)
 		    r->leader == ev->peer)
 			zk_raft_leader_lost(r, fx);
 		return 0;
+	case ZK_EV_PEER_MET:
+		zk_raft_peer_met(r, ev->peer);
+		return 0;
 	case ZK_EV_SNAPSHOT_DONE:
 	case ZK_EV_SNAPSHOT_FAILED:
 		zk_raft_on_snapshot_result(r, ev, fx);

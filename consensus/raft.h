@@ -145,6 +145,7 @@ enum zk_event_type {
 	ZK_EV_TRANSFER,
 	ZK_EV_RESIGN,
 	ZK_EV_PEER_LOST,
+	ZK_EV_PEER_MET,
 	ZK_EV_SNAPSHOT_DONE,
 	ZK_EV_SNAPSHOT_FAILED,
 	ZK_EV_INSTALL,
@@ -182,6 +183,7 @@ enum zk_event_type {
  *           could not store them.  Entries of the steps that were undone may
  *           be with others: their indexes must not be used again in this term.
  * PEER_LOST the connection to `peer` broke.  A hint.
+ * PEER_MET  there is a connection to `peer` now.  A hint.
  * SNAPSHOT_DONE, SNAPSHOT_FAILED  of the snapshot (at index) for `peer`.
  * INSTALL   a whole, checked snapshot of (index, term) with the committed
  *           configuration conf, put in force by conf_index, lies ready here.
@@ -434,6 +436,12 @@ const struct zk_conf *zk_raft_conf(const struct zk_raft *r);
  * before base_index.
  */
 uint64_t zk_raft_term_at(const struct zk_raft *r, uint64_t index);
+/*
+ * Milliseconds until a TICK that makes it stand for election, unless it hears
+ * of somebody; 0: none is to be expected.  Those who tick in steps would all
+ * stand at once, however their time-outs were drawn.
+ */
+uint32_t zk_raft_election_in(const struct zk_raft *r);
 
 /* Whether a snapshot at index is worth receiving. */
 bool zk_raft_wants_snapshot(const struct zk_raft *r, uint64_t index);

@@ -171,21 +171,52 @@ zk_raft_tick_follower(struct zk_raft *r, uint32_t elapsed_ms,
 		precampaign(r, fx);
 }
 
+uint32_t
+zk_raft_election_in(const struct zk_raft *r)
+{
+	if (r->election_elapsed_ms >= r->election_limit_ms || !can_campaign(r))
+		return 0;
+	return r->election_limit_ms - r->election_elapsed_ms;
+}
+
+/* Stand for election within range_ms, if not sooner anyway. */
+static void
+hasten(struct zk_raft *r, uint32_t range_ms)
+{
+	const uint32_t jitter_ms =
+	    (uint32_t)(zk_prng_next(&r->seed) % range_ms);
+	uint32_t limit_ms = r->election_elapsed_ms;
+
+	zk_raft_elapse(&limit_ms, jitter_ms);
+	if (limit_ms < r->election_limit_ms)
+		r->election_limit_ms = limit_ms;
+}
+
 void
 zk_raft_leader_lost(struct zk_raft *r, struct zk_effects *fx)
 {
-	uint32_t jitter_ms;
-	uint32_t limit_ms;
-
 	ZK_ASSERT(r->role == ZK_FOLLOWER);
 
 	zk_raft_reads_fail(r, fx);
 	r->leader = 0;
-	jitter_ms = (uint32_t)(zk_prng_next(&r->seed) % (r->election_ms / 2));
-	limit_ms = r->election_elapsed_ms;
-	zk_raft_elapse(&limit_ms, jitter_ms);
-	if (limit_ms < r->election_limit_ms)
-		r->election_limit_ms = limit_ms;
+	hasten(r, r->election_ms / 2);
+}
+
+/*
+ * The time-out waits for the word of a leader.  Where there was none, what
+ * was missing may have been just this voter: when all start at once, say.
+ * Should it know a leader it refuses the pre-vote, and nothing comes of it.
+ */
+void
+zk_raft_peer_met(struct zk_raft *r, uint64_t peer)
+{
+	const int slot = zk_raft_conf_slot(&r->conf, peer);
+
+	if (slot < 0 || (r->conf.voter_bits >> slot & 1) == 0)
+		return;
+	if (r->leader == 0 &&
+	    (r->role == ZK_FOLLOWER || r->role == ZK_PRECANDIDATE))
+		hasten(r, r->election_ms / 4);
 }
 
 /* Section 3.6.1: a candidate's log must not be behind ours. */

@@ -64,6 +64,7 @@ void zk_raft_reset_timer(struct zk_raft *r);
 void zk_raft_tick_follower(struct zk_raft *r, uint32_t elapsed_ms,
     struct zk_effects *fx);
 void zk_raft_leader_lost(struct zk_raft *r, struct zk_effects *fx);
+void zk_raft_peer_met(struct zk_raft *r, uint64_t peer);
 /* A leader was heard from within the shortest election timeout. */
 bool zk_raft_in_lease(const struct zk_raft *r);
 void zk_raft_on_prevote(struct zk_raft *r, const struct zk_msg *m,

@@ -136,6 +136,7 @@ zk_member_peer(struct zk_member *m, uint64_t peer, bool up)
 		(void)zk_replica_peer_lost(m->replica, peer);
 		return;
 	}
+	(void)zk_replica_peer_met(m->replica, peer);
 	/* What was on its way when the connection broke may be lost. */
 	if (peer == m->leader)
 		zk_member_requeue(m);
@@ -144,6 +145,8 @@ zk_member_peer(struct zk_member *m, uint64_t peer, bool up)
 int
 zk_member_barrier(struct zk_member *m, uint64_t ctx)
 {
+	ZK_ASSERT((ctx & ZK_ROUND_BIT) == 0);
+
 	return zk_replica_barrier(m->replica, ctx);
 }
 
@@ -162,10 +165,13 @@ zk_member_transfer(struct zk_member *m, uint64_t to)
 static uint32_t
 wait_ms(const struct zk_member *m, bool more)
 {
+	const uint32_t election = zk_raft_election_in(zk_member_raft(m));
 	uint32_t wait = zk_member_session_wait(m);
 
 	if (more)
 		return 0;
+	if (election > 0 && election < wait)
+		wait = election;
 	if ((!zk_member_alone(m) || m->roster_again_ms != 0) &&
 	    m->options.heartbeat_ms / 2 < wait)
 		wait = m->options.heartbeat_ms / 2;
@@ -190,6 +196,12 @@ zk_member_end(struct zk_member *m, uint32_t *ret_wait_ms)
 		zk_member_refuse_growth(m);
 		m->opening = m->opening && m->session != 0;
 	}
+	/*
+	 * Whoever votes alone is elected again in the next turn, and in the same
+	 * term, for nobody has heard of it: this is how it is noticed.
+	 */
+	if (full)
+		m->leader = 0;
 	if (full)
 		rc = 0;
 	if (rc < 0)

@@ -108,7 +108,10 @@ int zk_member_receive(struct zk_member *member, uint64_t from,
 /* The connection to a member is up, or lost. */
 void zk_member_peer(struct zk_member *member, uint64_t peer, bool up);
 
-/* In a turn: as of zk_replica_barrier(), _change() and _transfer(). */
+/*
+ * In a turn: as of zk_replica_barrier(), _change() and _transfer(); ctx is
+ * below 1 << 63.
+ */
 int zk_member_barrier(struct zk_member *member, uint64_t ctx);
 int zk_member_change(struct zk_member *member, enum zk_conf_op op,
     uint64_t peer);

@@ -474,9 +474,11 @@ on_send(void *arg, uint64_t to, bool bulk, const void *bytes, size_t len)
 static void
 on_barrier(void *arg, uint64_t ctx, bool reached)
 {
-	const struct zk_member *m = arg;
+	struct zk_member *m = arg;
 
-	if (m->options.sink.barrier != NULL)
+	if ((ctx & ZK_ROUND_BIT) != 0)
+		zk_member_on_round(m, ctx & ~ZK_ROUND_BIT, reached);
+	else if (m->options.sink.barrier != NULL)
 		m->options.sink.barrier(m->options.sink.arg, ctx, reached);
 }
 

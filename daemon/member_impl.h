@@ -35,6 +35,10 @@ struct zk_lease {
 	uint64_t until_ms;
 	uint32_t timeout_ms;
 	bool ending; /* its end is proposed */
+	/* The question that is not answered yet: whose, and when it was sent. */
+	uint64_t asker; /* 0: none */
+	uint64_t sent_ms;
+	uint64_t round; /* answers it; 0: one that is still to begin */
 };
 
 /*
@@ -45,6 +49,9 @@ struct zk_lease {
 
 /* Starts of the member, then sessions of one start: see store/session.h. */
 #define ZK_INCARNATION_SHIFT 24
+
+/* Set in the barriers that are ours, not those of zk_member_barrier(). */
+#define ZK_ROUND_BIT (1ull << 63)
 
 #define ZK_FORWARD_BYTES_MAX 2097152u
 
@@ -91,6 +98,9 @@ struct zk_member {
 	uint64_t leading; /* the term in which the leases were given; 0: none */
 	struct zk_lease *leases;
 	size_t lease_count, lease_cap;
+	uint64_t round;         /* the last one begun */
+	uint64_t round_from_ms; /* when that was */
+	bool in_round;          /* it is not over */
 
 	/* member_roster.c, as leader. */
 	uint8_t *founders; /* encoded; NULL: not known */
@@ -174,6 +184,7 @@ void zk_member_tick_session(struct zk_member *m);
 void zk_member_lose_session(struct zk_member *m);
 int zk_member_on_ping(struct zk_member *m, uint64_t from, struct zk_dec *dec);
 int zk_member_on_pong(struct zk_member *m, struct zk_dec *dec);
+void zk_member_on_round(struct zk_member *m, uint64_t round, bool reached);
 uint32_t zk_member_session_wait(const struct zk_member *m);
 
 #endif

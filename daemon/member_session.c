@@ -175,6 +175,12 @@ zk_member_on_pong(struct zk_member *m, struct zk_dec *dec)
 	return 0;
 }
 
+static uint32_t
+ping_interval(const struct zk_member *m)
+{
+	return m->options.session_timeout_ms / PINGS_PER_LEASE;
+}
+
 /* --- the leader ----------------------------------------------------------- */
 
 static struct zk_lease *
@@ -240,9 +246,7 @@ zk_member_on_ping(struct zk_member *m, uint64_t from, struct zk_dec *dec)
 	const uint8_t room = zk_dec_u8(dec);
 	const uint64_t index = zk_dec_u64(dec);
 	const uint64_t digest = zk_dec_u64(dec);
-	uint8_t frame[ZK_PONG_BYTES_MAX];
 	struct zk_lease *lease;
-	struct zk_enc enc;
 
 	if (!zk_dec_done(dec) || room > 1)
 		return -EPROTO;
@@ -255,14 +259,25 @@ zk_member_on_ping(struct zk_member *m, uint64_t from, struct zk_dec *dec)
 	if (lease == NULL || lease->ending)
 		return 0;
 	lease->until_ms = m->now.mono_ms + lease->timeout_ms;
+	lease->asker = from;
+	lease->sent_ms = sent_ms;
+	lease->round = 0;
+	return 0;
+}
+
+static void
+pong(struct zk_member *m, const struct zk_lease *lease)
+{
+	uint8_t frame[ZK_PONG_BYTES_MAX];
+	struct zk_enc enc;
+
 	zk_enc_init(&enc, frame, sizeof(frame));
 	zk_enc_u8(&enc, ZK_KIND_PONG);
-	zk_enc_u64(&enc, session);
-	zk_enc_u64(&enc, sent_ms);
+	zk_enc_u64(&enc, lease->session);
+	zk_enc_u64(&enc, lease->sent_ms);
 	zk_member_encode_views(m, &enc);
-	m->options.sink.send(m->options.sink.arg, from, ZK_MEMBER_FAST, frame,
-	    enc.len);
-	return 0;
+	m->options.sink.send(m->options.sink.arg, lease->asker, ZK_MEMBER_FAST,
+	    frame, enc.len);
 }
 
 static void
@@ -282,6 +297,33 @@ propose_end(struct zk_member *m, struct zk_lease *lease)
 	m->counts.sessions_ended++;
 }
 
+/*
+ * A member can lead for a while in which others follow another one already,
+ * which gives every session a lease in full when it begins.  What we say of
+ * leases must not outlast that one: so holders are answered, and our own
+ * session goes on, only when a majority has confirmed, after the question,
+ * that we lead.  Whoever is elected then is elected later.
+ */
+static void
+begin_round(struct zk_member *m)
+{
+	const uint64_t round = m->round + 1;
+	bool wanted = m->session != 0 &&
+	    m->now.mono_ms - m->lease_from_ms >= ping_interval(m);
+
+	for (size_t i = 0; i < m->lease_count; i++)
+		wanted = wanted || m->leases[i].asker != 0;
+	if (!wanted || m->in_round)
+		return;
+	m->round = round;
+	m->round_from_ms = m->now.mono_ms;
+	m->in_round = true;
+	for (size_t i = 0; i < m->lease_count; i++)
+		m->leases[i].round = round;
+	if (zk_replica_barrier(m->replica, ZK_ROUND_BIT | round) < 0)
+		m->in_round = false; /* the next turn tries again */
+}
+
 static void
 tick_leader(struct zk_member *m)
 {
@@ -299,34 +341,32 @@ tick_leader(struct zk_member *m)
 		else if (!lease->ending && m->now.mono_ms >= lease->until_ms)
 			propose_end(m, lease);
 	}
+	begin_round(m);
 }
 
-/*
- * A leader leads at most three election time-outs after it was last in touch
- * with a majority (two, and as long as it may not have been running), and
- * whoever follows it gives our session a lease in full: so much younger is the
- * lease that it gives itself.
- */
-static void
-lease_as_leader(struct zk_member *m)
+void
+zk_member_on_round(struct zk_member *m, uint64_t round, bool reached)
 {
-	const uint64_t margin =
-	    zk_member_alone(m) ? 0 : 3ull * m->options.election_ms;
-	const uint64_t from =
-	    m->now.mono_ms > margin ? m->now.mono_ms - margin : 0;
+	if (round == m->round)
+		m->in_round = false;
+	if (!reached)
+		return;
+	for (size_t i = 0; i < m->lease_count; i++) {
+		struct zk_lease *lease = &m->leases[i];
 
-	if (from > m->lease_from_ms)
-		m->lease_from_ms = from;
+		if (lease->asker == 0 || lease->round != round)
+			continue;
+		pong(m, lease);
+		lease->asker = 0;
+	}
+	if (m->session == 0 || round != m->round)
+		return;
+	if (m->round_from_ms > m->lease_from_ms)
+		m->lease_from_ms = m->round_from_ms;
 	set_state(m, ZK_STATE_CONNECTED);
 }
 
 /* --- both ----------------------------------------------------------------- */
-
-static uint32_t
-ping_interval(const struct zk_member *m)
-{
-	return m->options.session_timeout_ms / PINGS_PER_LEASE;
-}
 
 void
 zk_member_tick_session(struct zk_member *m)
@@ -343,8 +383,9 @@ zk_member_tick_session(struct zk_member *m)
 			zk_member_open_session(m);
 		return;
 	}
-	if (zk_member_leads(m)) {
-		lease_as_leader(m);
+	if (zk_member_leads(m) && zk_member_alone(m)) {
+		m->lease_from_ms = m->now.mono_ms;
+		set_state(m, ZK_STATE_CONNECTED);
 		return;
 	}
 	if (m->now.mono_ms >= zk_member_lease_end(m)) {
@@ -354,7 +395,7 @@ zk_member_tick_session(struct zk_member *m)
 	if (m->now.mono_ms - m->lease_from_ms >= 3ull * interval)
 		set_state(m, ZK_STATE_SUSPENDED);
 	/* That its disk is full the leader must hear while there is reserve. */
-	if (leader != 0 &&
+	if (leader != 0 && !zk_member_leads(m) &&
 	    (m->now.mono_ms - m->ping_ms >= interval ||
 	        m->told_room != zk_member_has_room(m)))
 		ping(m, leader);

@@ -256,6 +256,14 @@ zk_replica_barrier(struct zk_replica *r, uint64_t ctx)
 }
 
 int
+zk_replica_peer_met(struct zk_replica *r, uint64_t peer)
+{
+	const struct zk_event event = {.type = ZK_EV_PEER_MET, .peer = peer};
+
+	return zk_replica_step(r, &event);
+}
+
+int
 zk_replica_peer_lost(struct zk_replica *r, uint64_t peer)
 {
 	const struct zk_event event = {.type = ZK_EV_PEER_LOST, .peer = peer};

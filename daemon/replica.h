@@ -101,6 +101,8 @@ struct zk_bytes {
 int zk_replica_propose(struct zk_replica *replica,
     const struct zk_bytes *commands, size_t count);
 int zk_replica_barrier(struct zk_replica *replica, uint64_t ctx);
+/* There is a connection to this member now, or no more. */
+int zk_replica_peer_met(struct zk_replica *replica, uint64_t peer);
 int zk_replica_peer_lost(struct zk_replica *replica, uint64_t peer);
 /*
  * Change the members, or hand leadership over: to the member `to`, or 0: to

@@ -145,7 +145,7 @@ fuzz_driver(struct fuzz *fuzz, struct sim_node *node)
 		ev.type = ZK_EV_TRANSFER;
 		(void)sim_step(sim, node, &ev);
 	} else if (what < 95) {
-		ev.type = ZK_EV_PEER_LOST;
+		ev.type = what < 93 ? ZK_EV_PEER_LOST : ZK_EV_PEER_MET;
 		(void)sim_step(sim, node, &ev);
 	} else if (node->mem.applied > node->mem.base_index) {
 		sim_compact(sim, node,

@@ -336,6 +336,14 @@ do_lost(const struct args *args)
 }
 
 static bool
+do_met(const struct args *args)
+{
+	return request(args,
+	    &(struct zk_event){.type = ZK_EV_PEER_MET,
+	        .peer = verb_number(args, 1)});
+}
+
+static bool
 do_conf(const struct args *args)
 {
 	static const char *const names[] = {"add-learner", "add-voter",
@@ -432,6 +440,7 @@ static const struct verb {
     {"latest", verb_latest},
     {"log", verb_log},
     {"lost", do_lost},
+    {"met", do_met},
     {"members", verb_members},
     {"net", verb_net},
     {"peers", verb_peers},

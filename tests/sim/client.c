@@ -21,7 +21,7 @@
 #define THINK_US 90000u
 
 /* A round of heartbeats that nobody waits for, to fill the queue of reads. */
-#define NOBODY UINT64_MAX
+#define NOBODY (UINT64_MAX >> 1)
 #define BURST  40
 
 /* --- the tree, as this host has it ---------------------------------------- */
