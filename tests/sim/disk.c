@@ -80,6 +80,20 @@ die(struct sim_host *host, bool before)
 	host->dying = true;
 }
 
+/* A snapshot is what needs the most room. */
+static bool
+is_full(struct sim_host *host)
+{
+	const struct sim *sim = host->sim;
+
+	if (sim->disks_fill && !sim->quiet && installs(host) &&
+	    sim_chance(&host->rng, 40)) {
+		sim_mark(host->sim, MARK_FULL_INSTALL);
+		return true;
+	}
+	return host->disk_full && sim_chance(&host->rng, host->full_percent);
+}
+
 static int
 commit(struct zk_tx *tx, int (*really)(struct zk_tx *tx))
 {
@@ -94,7 +108,7 @@ commit(struct zk_tx *tx, int (*really)(struct zk_tx *tx))
 		zk_store_abort(tx);
 		return -EIO;
 	}
-	if (host->disk_full && sim_chance(&host->rng, host->full_percent)) {
+	if (is_full(host)) {
 		sim_mark(host->sim, MARK_FULL_TURN);
 		zk_store_abort(tx);
 		return -ENOSPC;

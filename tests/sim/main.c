@@ -50,6 +50,7 @@ static const char *const mark_names[MARK_COUNT] = {
     [MARK_SLOW_DISK] = "slow flush",
     [MARK_FULL_DISK] = "full disk",
     [MARK_FULL_TURN] = "flush on a full disk",
+    [MARK_FULL_INSTALL] = "no room for a snapshot",
     [MARK_CLOCK_JUMP] = "jump of a clock",
     [MARK_LINK_LOST] = "connection lost",
     [MARK_SESSION_LOST] = "session given up by its holder",

@@ -1,8 +1,10 @@
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "consensus/msg_codec.h"
 #include "daemon/member_impl.h"
+#include "daemon/replica_impl.h"
 #include "tests/sim/sim.h"
 
 /*
@@ -31,6 +33,42 @@ mark_message(struct sim *sim, const uint8_t *bytes, size_t len)
 		sim_mark(sim, MARK_APPEND_REFUSED);
 	if (msg.type == ZK_MSG_TIMEOUT_NOW)
 		sim_mark(sim, MARK_TRANSFER);
+}
+
+/*
+ * Whoever says that it has a snapshot has it: the leader would not be misled,
+ * for it asks again, but would send in vain.
+ */
+static void
+check_snapshot(struct sim_host *from, const uint8_t *bytes, size_t len)
+{
+	struct sim *sim = from->sim;
+	const size_t slots = sizeof(sim->snapshots) / sizeof(sim->snapshots[0]);
+	uint64_t stream, index;
+	struct zk_dec dec;
+	uint8_t kind;
+
+	if (len < 2 || bytes[0] != ZK_KIND_RAFT || bytes[1] < ZK_SNAPSHOT_OFFER)
+		return;
+	zk_dec_init(&dec, bytes + 1, len - 1);
+	kind = zk_dec_u8(&dec);
+	(void)zk_dec_u64(&dec); /* the term */
+	stream = zk_dec_u64(&dec);
+	if (kind == ZK_SNAPSHOT_OFFER) {
+		index = zk_dec_u64(&dec);
+		sim->snapshots[stream % slots].stream = stream;
+		sim->snapshots[stream % slots].index = index;
+		return;
+	}
+	(void)zk_dec_u32(&dec);
+	if (kind != ZK_SNAPSHOT_ACK || zk_dec_u8(&dec) != ZK_VERDICT_DONE ||
+	    sim->snapshots[stream % slots].stream != stream)
+		return;
+	index = sim->snapshots[stream % slots].index;
+	if (zk_replica_raft(zk_member_replica(from->member))->commit_index <
+	    index)
+		sim_fail(sim, "host %u: says it has the snapshot of %" PRIu64,
+		    from->id, index);
 }
 
 static void
@@ -104,6 +142,7 @@ sim_send(struct sim_host *from, uint64_t to_node, const void *bytes, size_t len)
 	if (from->dying || to == NULL)
 		return;
 	mark_message(sim, bytes, len);
+	check_snapshot(from, bytes, len);
 	if ((sim->cut[from->id] >> to->id & 1) != 0)
 		return;
 	if (sim_chance(rng, sim->drop_percent)) {

@@ -48,6 +48,7 @@ enum sim_mark {
 	MARK_SLOW_DISK,
 	MARK_FULL_DISK,
 	MARK_FULL_TURN,
+	MARK_FULL_INSTALL,
 	MARK_CLOCK_JUMP,
 	MARK_LINK_LOST,
 	MARK_SESSION_LOST,
@@ -261,6 +262,9 @@ struct sim {
 	struct {
 		uint64_t index, digest;
 	} digests[1024];
+	struct {
+		uint64_t stream, index;
+	} snapshots[64]; /* on their way */
 	bool failed;
 	char failure[256];
 };
