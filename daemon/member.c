@@ -212,6 +212,8 @@ zk_member_end(struct zk_member *m, uint32_t *ret_wait_ms)
 	*ret_wait_ms = wait_ms(m, more && !full);
 	if (full && *ret_wait_ms > m->options.heartbeat_ms)
 		*ret_wait_ms = m->options.heartbeat_ms;
+	if (m->options.sink.answer != NULL)
+		m->options.sink.answer(m->options.sink.arg, &m->answered);
 	zk_member_finish(&m->answered, 0);
 	return 0;
 }

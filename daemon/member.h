@@ -55,6 +55,11 @@ struct zk_member_sink {
 	void (*members)(void *arg);
 	/* Of zk_member_barrier().  NULL: nobody asks. */
 	void (*barrier)(void *arg, uint64_t ctx, bool reached);
+	/*
+	 * What is answered at the end of a turn; it may take items over, and
+	 * sees to their done functions and to free(3) then.  May be NULL.
+	 */
+	void (*answer)(void *arg, struct zk_item_list *answered);
 };
 
 struct zk_member_options {

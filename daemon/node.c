@@ -9,6 +9,7 @@
 #include "base/assert.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "daemon/answerer.h"
 #include "daemon/inbox.h"
 #include "daemon/member.h"
 
@@ -25,9 +26,16 @@
 /* Nothing to apply, and Raft cannot take more now: look again after this. */
 #define BUSY_WAIT_MS 1u
 
+/*
+ * So many writes are answered by a thread of their own: fewer are not worth
+ * waking it.
+ */
+#define ANSWERS_APART 8u
+
 struct zk_node {
 	struct zk_node_options options;
 	struct zk_inbox inbox;
+	struct zk_answerer *answerer;
 	pthread_t thread;
 	bool running;
 	_Atomic uint64_t session;
@@ -131,6 +139,27 @@ on_members(void *arg)
 	struct zk_node *node = arg;
 
 	node->members_changed = true;
+}
+
+/* Only writes: nothing else hangs on the order of their answers. */
+static void
+on_answer(void *arg, struct zk_item_list *answered)
+{
+	const struct zk_node *node = arg;
+	struct zk_item_list writes, others;
+	struct zk_item *item;
+
+	if (answered->count < ANSWERS_APART)
+		return;
+	zk_item_list_init(&writes);
+	zk_item_list_init(&others);
+	while ((item = zk_item_list_pop(answered)) != NULL)
+		zk_item_list_add(item->op == ZK_OP_WRITE ? &writes : &others,
+		    item);
+	zk_item_list_join(answered, &others);
+	if (writes.count >= ANSWERS_APART)
+		zk_answerer_give(node->answerer, &writes);
+	zk_item_list_join(answered, &writes);
 }
 
 /* --- turns ---------------------------------------------------------------- */
@@ -369,6 +398,7 @@ open_member(struct zk_node *node)
 	            .replaced = on_replaced,
 	            .state_changed = on_state,
 	            .members = on_members,
+	            .answer = on_answer,
 	        },
 	};
 	const struct zk_member_time now = time_now();
@@ -404,6 +434,8 @@ zk_node_open(const struct zk_node_options *options, struct zk_node **ret_node)
 	node->options = *options;
 	(void)pthread_mutex_init(&node->status_lock, NULL);
 	rc = zk_inbox_init(&node->inbox);
+	if (rc == 0)
+		rc = zk_answerer_open(&node->answerer);
 	if (rc == 0)
 		rc = open_member(node);
 	if (rc == 0)
@@ -457,6 +489,16 @@ on_ended(void *arg, const struct zk_outcome *out)
 	node->ended = true;
 }
 
+/* After the inbox was closed. */
+static void
+end_threads(struct zk_node *node)
+{
+	(void)pthread_join(node->thread, NULL);
+	node->running = false;
+	zk_answerer_close(node->answerer);
+	node->answerer = NULL;
+}
+
 void
 zk_node_stop(struct zk_node *node)
 {
@@ -473,8 +515,7 @@ zk_node_stop(struct zk_node *node)
 	    zk_inbox_push(&node->inbox, item, NULL) < 0)
 		free(item);
 	zk_inbox_close(&node->inbox);
-	(void)pthread_join(node->thread, NULL);
-	node->running = false;
+	end_threads(node);
 	/* Answers what is left, while there is somebody to answer to. */
 	zk_member_close(node->member);
 	node->member = NULL;
@@ -488,8 +529,7 @@ zk_node_leave(struct zk_node *node, struct zk_member_legacy *ret_legacy)
 
 	atomic_store(&node->leaving, true);
 	zk_inbox_close(&node->inbox);
-	(void)pthread_join(node->thread, NULL);
-	node->running = false;
+	end_threads(node);
 	zk_member_leave(node->member, ret_legacy);
 	zk_member_close(node->member);
 	node->member = NULL;
@@ -503,6 +543,7 @@ zk_node_close(struct zk_node *node)
 	ZK_ASSERT(!node->running);
 
 	zk_member_close(node->member);
+	zk_answerer_close(node->answerer);
 	zk_inbox_fini(&node->inbox);
 	(void)pthread_mutex_destroy(&node->status_lock);
 	free(node);

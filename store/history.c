@@ -124,8 +124,11 @@ find_place(struct zk_tx *tx, uint64_t dir, const char *name, size_t name_len,
     struct zk_place *ret_place)
 {
 	struct zk_memo *memo = tx->memo;
-	struct zk_place own, *of_dir = memo != NULL ? &memo->place : &own;
+	struct zk_place own, *of_dir = &own;
 	int rc = 0;
+
+	if (memo != NULL)
+		of_dir = &memo->place;
 
 	if (memo == NULL || memo->dir != dir)
 		rc = find_dir(tx, dir, of_dir);
