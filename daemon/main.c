@@ -15,6 +15,7 @@
 #include "daemon/cluster.h"
 #include "daemon/early.h"
 #include "daemon/guard.h"
+#include "daemon/http.h"
 #include "daemon/join.h"
 #include "daemon/launch.h"
 #include "daemon/mountpoint.h"
@@ -46,6 +47,7 @@ static struct daemon {
 	struct zk_replay_helper helper;
 	struct zk_topics *_Atomic topics;
 	struct zk_guard guard;
+	struct zk_http *http;              /* NULL: not asked for */
 	struct zk_fs *_Atomic fs;          /* NULL: not mounted */
 	atomic_bool removed;               /* a member no more */
 	char name[ZK_MEMBER_NAME_MAX + 1]; /* for a new data directory */
@@ -405,8 +407,9 @@ start(struct zk_fault *ret_fault)
 
 	if (!the.taken)
 		rc = zk_mountpoint_clear(&the.mountpoint, ret_fault);
+	rc = rc < 0 ? rc : open_store(ret_fault);
 	if (rc == 0)
-		rc = open_store(ret_fault);
+		rc = zk_http_open(&the.options.http, &the.http, ret_fault);
 	if (rc < 0)
 		return rc;
 	zk_own_pid(&the.options, the.pid_path, sizeof(the.pid_path));
@@ -420,6 +423,8 @@ start(struct zk_fault *ret_fault)
 		rc = open_topics(ret_fault);
 	if (rc == 0)
 		rc = open_fs(ret_fault);
+	if (rc == 0)
+		rc = zk_http_start(the.http, &the.report, ret_fault);
 	/* What came when there was no mount yet. */
 	if (rc == 0)
 		rc = zk_join_check(&the.join, ret_fault);
@@ -432,6 +437,7 @@ static void
 stop(void)
 {
 	/* First no more requests, then no more answers, then no more store. */
+	zk_http_close(the.http);
 	if (the.node != NULL)
 		zk_node_stop(the.node);
 	if (the.join.cluster != NULL)
@@ -459,6 +465,7 @@ run(void)
 	    .join = &the.join,
 	    .store = the.store,
 	    .guard = &the.guard,
+	    .http = the.http,
 	    .mountpoint = the.mountpoint.dir,
 	    .fatal = on_fatal,
 	};

@@ -375,6 +375,7 @@ zk_upgrade_now(struct zk_upgrade *up, const struct zk_upgrade_parts *parts,
 	if (rc < 0)
 		return rc;
 	zk_upgrade_block_signals(true);
+	zk_http_close(parts->http);
 	zk_topics_stop(parts->topics);
 	zk_node_leave(parts->node, &up->legacy);
 	if (parts->join->cluster != NULL)

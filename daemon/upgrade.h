@@ -8,6 +8,7 @@
 
 #include "daemon/fault.h"
 #include "daemon/guard.h"
+#include "daemon/http.h"
 #include "daemon/join.h"
 #include "daemon/legacy.h"
 #include "daemon/node.h"
@@ -53,6 +54,7 @@ struct zk_upgrade_parts {
 	struct zk_join *join;
 	struct zk_store *store;
 	struct zk_guard *guard;
+	struct zk_http *http; /* NULL: none */
 	const char *mountpoint;
 	/* When there is no way back.  Does not return. */
 	void (*fatal)(void *arg, int rc, const char *what);
