@@ -67,6 +67,8 @@ enum {
 	ZK_SET_MTIME_NOW = 1u << 15,
 	ZK_F_KILL_PRIV = 1u << 16, /* WRITE, SETATTR, FALLOCATE: the caller may
 	                              not keep set-id bits on content change */
+	ZK_F_AGAIN = 1u << 17,     /* LOCK: asked for already, by the program
+	                              before this one; never in the log */
 };
 
 /*

@@ -76,6 +76,7 @@ zk_item_new(const struct zk_command *cmd, zk_done_fn done, void *arg,
 
 	/* The place is kept now, the numbers come when it is proposed. */
 	copy.session = copy.number = copy.acked = UINT64_MAX;
+	copy.flags &= ~(uint32_t)ZK_F_AGAIN;
 	if (cmd->op == ZK_OP_LOCK_CANCEL)
 		copy.ino = UINT64_MAX;
 	cap = zk_command_size(&copy);
@@ -95,6 +96,7 @@ zk_item_new(const struct zk_command *cmd, zk_done_fn done, void *arg,
 	item->ticket = item->number = 0;
 	item->tries = 0;
 	item->found = false;
+	item->again = (cmd->flags & ZK_F_AGAIN) != 0;
 	item->done = done;
 	item->arg = arg;
 	item->outcome = (struct zk_outcome){0};

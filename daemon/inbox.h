@@ -25,6 +25,7 @@ struct zk_item {
 	uint64_t number;  /* given when it is accepted */
 	uint32_t tries;   /* how often it was on its way to a leader */
 	bool found;       /* its outcome was found in a snapshot */
+	bool again;       /* ZK_F_AGAIN */
 	zk_done_fn done;  /* NULL: nobody wants to know */
 	void *arg;
 	struct zk_outcome outcome;

@@ -104,9 +104,8 @@ find_target(const struct zk_member *m, uint64_t ticket)
 	return item;
 }
 
-/* All below this number was answered; locks that wait are in the tree. */
-static uint64_t
-acked_below(const struct zk_member *m, uint64_t number)
+uint64_t
+zk_member_acked_below(const struct zk_member *m, uint64_t number)
 {
 	if (m->inflight.first != NULL)
 		return m->inflight.first->number;
@@ -124,7 +123,7 @@ stamp(struct zk_member *m, struct zk_item *item)
 {
 	const uint64_t session = m->opening ? m->token : m->session;
 	const uint64_t number = ++m->last_number;
-	const uint64_t acked = acked_below(m, number);
+	const uint64_t acked = zk_member_acked_below(m, number);
 	const struct zk_item *target;
 
 	item->number = number;
@@ -156,6 +155,12 @@ zk_member_submit(struct zk_member *m, struct zk_item_list *items)
 	int rc;
 
 	while ((item = zk_item_list_pop(items)) != NULL) {
+		/* It has its number, and its place, from before. */
+		if (item->again && m->session != 0 &&
+		    zk_member_waits_already(m, item)) {
+			zk_item_list_add(&m->waiting, item);
+			continue;
+		}
 		if (m->session == 0 && !m->opening)
 			rc = -EROFS;
 		else if (m->opening && item->op != ZK_OP_SESSION_OPEN)

@@ -146,10 +146,15 @@ void zk_member_pass_commands(struct zk_member *m);
 /* After a turn that met a full disk, of a group of one. */
 void zk_member_refuse_growth(struct zk_member *m);
 void zk_member_requeue(struct zk_member *m);
+/* All below this number was answered; locks that wait are in the tree. */
+uint64_t zk_member_acked_below(const struct zk_member *m, uint64_t number);
 int zk_member_on_forward(struct zk_member *m, uint64_t from,
     struct zk_dec *dec);
 int zk_member_on_refuse(struct zk_member *m, struct zk_dec *dec);
 void zk_member_finish(struct zk_item_list *list, int rc);
+
+/* member_again.c: a lock request of ours waits, and this item takes it over. */
+bool zk_member_waits_already(struct zk_member *m, struct zk_item *item);
 
 /* member_replaced.c */
 void zk_member_on_replaced(void *arg);

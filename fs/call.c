@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/assert.h"
+#include "base/err.h"
 #include "fs/call_impl.h"
 #include "fs/handle.h"
 #include "fs/impl.h"
@@ -209,7 +210,8 @@ zk_call_done(void *arg, const struct zk_outcome *out)
 
 	ZK_ASSERT(out->rc <= 0);
 	if (zk_call_claim(call)) {
-		if (!call->moving || out->rc != -EINTR ||
+		/* The session goes on in another program: so does this. */
+		if (!call->moving || out->rc != -ZK_ESESSION ||
 		    zk_handover_keep(call) < 0)
 			call->answer(call, out);
 	} else if (call->late != NULL)

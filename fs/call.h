@@ -133,10 +133,12 @@ void zk_calls_drain(struct zk_fs *fs, uint32_t timeout_ms);
 void zk_calls_stop(struct zk_fs *fs);
 /*
  * For a handover, with no requests coming in: wait until this time for what is
- * under way; then call off the lock requests that wait, and keep them.  0, or
- * -EBUSY.
+ * under way.  What waits for a lock stays, and waits in the tree by then; it is
+ * kept when the node ends.  0, or -EBUSY.
  */
 int zk_calls_settle(struct zk_fs *fs, uint64_t until_ms);
+/* Nothing came of it. */
+void zk_calls_unsettle(struct zk_fs *fs);
 /* Returns once parked_bytes is low, or the mount ends. */
 void zk_calls_wait_room(struct zk_fs *fs);
 

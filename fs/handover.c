@@ -30,17 +30,27 @@ zk_handover_keep(struct zk_call *call)
 	return 0;
 }
 
+static _Thread_local bool serves;
+
+bool
+zk_handover_serves(void)
+{
+	return serves;
+}
+
 void
 zk_handover_serve(struct zk_fs *fs)
 {
 	struct zk_kept *kept;
 
+	serves = true;
 	/* Whoever waits again is kept again only by another handover. */
 	while ((kept = STAILQ_FIRST(&fs->kept)) != NULL) {
 		STAILQ_REMOVE_HEAD(&fs->kept, link);
 		zk_worker_serve(fs, kept->bytes, kept->len);
 		free(kept);
 	}
+	serves = false;
 }
 
 void
@@ -99,6 +109,7 @@ zk_fs_thaw(struct zk_fs *fs)
 {
 	int rc = 0;
 
+	zk_calls_unsettle(fs);
 	/* How far it came is told by what has stopped. */
 	if (!fs->calls.started)
 		rc = zk_calls_start(fs);

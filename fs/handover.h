@@ -1,6 +1,7 @@
 #ifndef ZK_FS_HANDOVER_H
 #define ZK_FS_HANDOVER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/queue.h>
@@ -13,9 +14,10 @@ struct zk_fs;
  * the connection to the kernel: see zk_fs_freeze() in fs.h.
  *
  * What the kernel holds (inodes, open files) is written down and taken up.
- * Requests that wait for longer than a command takes, for a lock or for an
- * event, are kept as the kernel sent them, and are simply served again: by the
- * next program, or by this one if nothing comes of it.
+ * Requests that wait for longer than a command takes, for a lock, an event or a
+ * record, are kept as the kernel sent them, and are simply served again: by the
+ * next program, or by this one if nothing comes of it.  A lock that is waited
+ * for is so in the tree meanwhile: its request finds its place again there.
  *
  * The state, little-endian: u32 format, then what handover_save.c and
  * handover_take.c write and read, in the same order.
@@ -41,6 +43,8 @@ int zk_handover_keep(struct zk_call *call);
 
 /* Serve what was kept, again.  Main thread; frees the list. */
 void zk_handover_serve(struct zk_fs *fs);
+/* For handlers: whether that is what is being served. */
+bool zk_handover_serves(void);
 
 /* Take up what zk_fs_save() of the program before wrote.  0 or -EPROTO. */
 int zk_handover_take(struct zk_fs *fs, const void *bytes, size_t len);

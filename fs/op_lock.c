@@ -134,6 +134,8 @@ submit(fuse_req_t req, struct fuse_file_info *fi, struct zk_command *cmd)
 			inode->posix_locks = true;
 		(void)pthread_mutex_unlock(&fs->inodes.lock);
 	}
+	if ((cmd->flags & ZK_F_WAIT) != 0 && zk_handover_serves())
+		cmd->flags |= ZK_F_AGAIN;
 	call = zk_call_new(fs, req, cmd, zk_answer_rc_ino);
 	if (call == NULL)
 		return;

@@ -22,7 +22,16 @@ echo mine >&7
 exec 8>"$M2/locks/l"
 must flock 8
 must wait_until 10 test -e "$M3/locks/l"
-hold_none flock "$M3/locks/l" sh -c 'echo got >"$0"' "$WORK/got"
+# Who waits keeps his place, whoever is upgraded meanwhile.
+are_waiting() { [ "$(grep -c waits "$M1/.zkfs/locks")" = "$1" ]; }
+for i in 3 1 2 3 1 2; do
+	waiters=$((${waiters-0} + 1))
+	must wait_until 10 test -e "$WORK/m$i/locks/l"
+	hold_none flock "$WORK/m$i/locks/l" sh -c 'echo "$0" >>"$1"' \
+	    "$waiters on z$i" "$WORK/got"
+	last=$!
+	must wait_until 20 are_waiting "$waiters"
+done
 hold_none inotifywait -q -m -e create --format '%f' "$M2/d" >"$WORK/inotify" \
     2>"$WORK/inotify.err"
 n=0
@@ -74,9 +83,18 @@ same "all sessions are the same" "$sessions" \
 same "the ephemeral is there" mine "$(cat "$M3/eph/me")"
 check "its owner can write it" sh -c 'echo again >&7'
 check_not "the lock is held" flock -n "$M1/locks/l" true
-check_not "the waiter on another host waits" test -e "$WORK/got"
+check_not "the waiters wait" test -e "$WORK/got"
+same "all of them" 6 "$(grep -c waits "$M1/.zkfs/locks")"
+kill "$last"
+check "one that is ended waits no more" wait_until 20 are_waiting 5
 exec 8>&-
-check "and gets it" wait_until 20 test -e "$WORK/got"
+all_got() { [ "$(wc -l <"$WORK/got")" = 5 ]; } 2>/dev/null
+check "and get it" wait_until 20 all_got
+same "in the order in which they came" "1 on z3
+2 on z1
+3 on z2
+4 on z3
+5 on z1" "$(cat "$WORK/got")"
 : >"$WORK/over"
 for i in 1 2; do
 	check "the writer on z$i has met no error" \
