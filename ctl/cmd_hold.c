@@ -78,7 +78,11 @@ hold(struct zk_ctl *ctl, const struct request *request)
 		else
 			zk_ctl_made_remove(&made);
 	} else if (rc == -EEXIST) {
-		zk_ctl_say_errno(ctl, path, EBUSY);
+		if (zk_ctl_is_permanent(path))
+			zk_ctl_say(ctl, "%s: exists, and is not ephemeral",
+			    path);
+		else
+			zk_ctl_say_errno(ctl, path, EBUSY);
 		status = ZK_EXIT_TAKEN;
 	} else {
 		zk_ctl_say_errno(ctl, path, -rc);

@@ -85,8 +85,12 @@ open_lock(const char *path)
 
 	fd = open(path, O_RDONLY | O_CREAT | O_CLOEXEC | O_NOCTTY, 0666);
 	/* In a sticky directory the kernel may refuse O_CREAT for a file. */
-	if (fd < 0 && errno == EACCES)
+	if (fd < 0 && errno == EACCES) {
 		fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+		/* It is the making that was not allowed. */
+		if (fd < 0 && errno == ENOENT)
+			errno = EACCES;
+	}
 	return fd < 0 ? -errno : fd;
 }
 

@@ -196,6 +196,16 @@ is_verb(const char *word)
 	return false;
 }
 
+/* NAME=ADDR:PORT, as far as one sees; the daemon knows the rest. */
+static bool
+is_addition(const char *what)
+{
+	const char *equals = strchr(what, '=');
+
+	return equals != NULL && equals != what &&
+	    strrchr(equals, ':') != NULL && strrchr(equals, ':')[1] != '\0';
+}
+
 /* --- arguments ------------------------------------------------------------ */
 
 /* Returns -1 to go on, else the exit status. */
@@ -249,6 +259,10 @@ run(struct zk_ctl *ctl, int argc, char **argv)
 	}
 	if (strcmp(verb, "list") == 0 ? argc > 0 : !is_verb(verb) || argc != 1)
 		return zk_ctl_usage(ctl);
+	if (strcmp(verb, "add") == 0 && !is_addition(argv[0])) {
+		zk_ctl_say(ctl, "%s: not NAME=ADDR:PORT", argv[0]);
+		return ZK_EXIT_USAGE;
+	}
 	if (zk_ctl_where_mount(ctl, &mount) < 0)
 		return ZK_EXIT_FAILED;
 	if (strcmp(verb, "list") == 0)

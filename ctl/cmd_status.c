@@ -19,6 +19,9 @@
 /* Of a member: name, address and role, even where they look like numbers. */
 #define TEXT_COLUMNS 3
 
+/* As wide as "refused upgrades". */
+#define LABEL_WIDTH 16
+
 struct sheets {
 	char *state, *status, *json, *members, *version;
 };
@@ -95,7 +98,7 @@ print_status(char *text)
 	     line = strtok_r(NULL, "\n", &save)) {
 		value = cut_value(line);
 		if (value != NULL)
-			(void)printf("%-10s %s\n", line, value);
+			(void)printf("%-*s %s\n", LABEL_WIDTH, line, value);
 	}
 }
 
@@ -114,7 +117,7 @@ print_json(const struct zk_ctl_mount *mount, struct sheets *sheets)
 static void
 print_text(const struct zk_ctl_mount *mount, struct sheets *sheets)
 {
-	(void)printf("%-10s %s\n", "mount", mount->dir);
+	(void)printf("%-*s %s\n", LABEL_WIDTH, "mount", mount->dir);
 	print_status(sheets->status);
 	(void)fputc('\n', stdout);
 	zk_ctl_table_print(sheets->members);

@@ -25,23 +25,53 @@ struct request {
 	bool first;
 };
 
+/* The words, each followed by this; the caller's to free, or NULL. */
+static char *
+join_words(const struct request *r, char after)
+{
+	char *text = NULL;
+	size_t len = 0;
+	FILE *out = open_memstream(&text, &len);
+
+	if (out == NULL)
+		return NULL;
+	for (int i = 0; i < r->count; i++)
+		(void)fprintf(out, "%s%c", r->words[i], after);
+	if (fclose(out) == 0)
+		return text;
+	free(text);
+	return NULL;
+}
+
+/* The write of all of them tells only that one is bad. */
+static void
+say_bad_words(const struct request *r)
+{
+	char *text = join_words(r, ' ');
+
+	if (text != NULL && text[0] != '\0')
+		text[strlen(text) - 1] = '\0';
+	zk_ctl_say(r->ctl, "%s: %s", text == NULL ? "" : text,
+	    r->count == 1
+	        ? "no such setting, or a value that it cannot have"
+	        : "one is no setting, or has a value that it cannot have");
+	free(text);
+}
+
 /* KEY=VALUE words, as lines in one write: all of them, or none. */
 static int
 set_words(const struct request *r, const char *dir)
 {
 	char *path = zk_ctl_topic_path(r->ctl, dir, "config", "");
-	char *text = NULL;
-	size_t len = 0;
-	FILE *out = open_memstream(&text, &len);
+	char *text = join_words(r, '\n');
 	int rc = -ENOMEM;
 
-	if (path != NULL && out != NULL) {
-		for (int i = 0; i < r->count; i++)
-			(void)fprintf(out, "%s\n", r->words[i]);
-		if (fclose(out) == 0)
-			rc = zk_ctl_topic_write(r->ctl, path, O_APPEND, text,
-			    len);
-	}
+	if (path != NULL && text != NULL)
+		rc = zk_ctl_topic_put(path, O_APPEND, text, strlen(text));
+	if (rc == -EINVAL)
+		say_bad_words(r);
+	else if (rc < 0 && path != NULL)
+		zk_ctl_say_errno(r->ctl, path, -rc);
 	free(text);
 	free(path);
 	return rc;
@@ -127,22 +157,27 @@ remove_topic(struct request *r, const char *dir)
 
 /* --- telling -------------------------------------------------------------- */
 
-/* The settings: as they are, or as members of an object. */
 static int
-print_config(struct request *r, const char *dir)
+read_config(const struct request *r, const char *dir, char **ret_text)
 {
 	char *path = zk_ctl_topic_path(r->ctl, dir, "config", "");
-	char *text = NULL, *line, *save = NULL;
 	int rc;
 
 	if (path == NULL)
 		return -ENOMEM;
-	rc = zk_ctl_read_file(path, CONFIG_BYTES_MAX, &text);
+	rc = zk_ctl_read_file(path, CONFIG_BYTES_MAX, ret_text);
 	if (rc < 0)
 		zk_ctl_say_errno(r->ctl, path, -rc);
 	free(path);
-	if (rc < 0)
-		return rc;
+	return rc;
+}
+
+/* The settings: as they are, or as members of an object.  Changes text. */
+static void
+print_config(const struct request *r, char *text)
+{
+	char *line, *save = NULL;
+
 	for (line = strtok_r(text, "\n", &save); line != NULL;
 	     line = strtok_r(NULL, "\n", &save)) {
 		char *value = strchr(line, '=');
@@ -159,8 +194,6 @@ print_config(struct request *r, const char *dir)
 		(void)printf(":");
 		zk_ctl_json_value(stdout, value);
 	}
-	free(text);
-	return 0;
 }
 
 /* One attribute of a partition; "" where there is none. */
@@ -197,7 +230,11 @@ print_partition(void *arg, const char *name)
 		attribute(path, full, value, sizeof(value));
 		if (r->json) {
 			(void)printf(",\"%s\":", names[i]);
-			zk_ctl_json_value(stdout, value);
+			/* A name stays one where it looks like a number. */
+			if (i < 2)
+				zk_ctl_json_string(stdout, value);
+			else
+				zk_ctl_json_value(stdout, value);
 		} else {
 			(void)printf("\t%s", value[0] == '\0' ? "-" : value);
 		}
@@ -219,21 +256,25 @@ show(struct request *r, const char *dir)
 	    .first = true,
 	};
 	const char *name = strrchr(dir, '/');
-	int rc = copy == NULL ? -ENOMEM : 0;
+	char *config = NULL;
+	int rc = copy == NULL ? -ENOMEM : read_config(r, dir, &config);
 
+	if (rc < 0) {
+		free(copy);
+		return ZK_EXIT_FAILED;
+	}
 	if (r->json) {
 		(void)printf("{\"topic\":");
 		zk_ctl_json_string(stdout, name == NULL ? dir : name + 1);
 	}
-	if (rc == 0)
-		rc = print_config(r, dir);
+	print_config(r, config);
 	(void)printf(r->json ? ",\"partition\":["
 	                     : "\n#\tleader\treplicas"
 	                       "\tstart\tend\n");
-	if (rc == 0)
-		rc = zk_ctl_topic_each(r->ctl, dir, print_partition, &inner);
+	rc = zk_ctl_topic_each(r->ctl, dir, print_partition, &inner);
 	if (r->json)
 		(void)printf("]}\n");
+	free(config);
 	free(copy);
 	return rc < 0 ? ZK_EXIT_FAILED : ZK_EXIT_OK;
 }

@@ -130,6 +130,10 @@ upgrade(const struct zk_ctl *ctl, const char *path, uint32_t wait_ms)
 	}
 	if (rc == 0 && kill((pid_t)before.pid, SIGUSR2) < 0)
 		rc = -errno;
+	if (rc == -EPERM) {
+		zk_ctl_say(ctl, "only for root");
+		return ZK_EXIT_FAILED;
+	}
 	if (rc < 0) {
 		zk_ctl_say_errno(ctl, path, -rc);
 		return ZK_EXIT_FAILED;

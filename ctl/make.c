@@ -97,14 +97,20 @@ zk_ctl_make(const char *path, bool ephemeral, const struct zk_ctl_value *value,
 	return 0;
 }
 
+bool
+zk_ctl_is_permanent(const char *path)
+{
+	char text[8];
+	const ssize_t len =
+	    getxattr(path, "user.zkfs.ephemeral", text, sizeof(text));
+
+	return (len < 0 && errno == ENODATA) || (len == 1 && text[0] == '0');
+}
+
 static void
 say_if_permanent(const struct zk_ctl *ctl, const char *path)
 {
-	char text[8];
-	ssize_t len;
-
-	len = getxattr(path, "user.zkfs.ephemeral", text, sizeof(text));
-	if ((len < 0 && errno == ENODATA) || (len == 1 && text[0] == '0'))
+	if (zk_ctl_is_permanent(path))
 		zk_ctl_say(ctl,
 		    "%s: not an ephemeral file; waiting until it "
 		    "is removed",

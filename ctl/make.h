@@ -27,6 +27,9 @@ int zk_ctl_make(const char *path, bool ephemeral,
 int zk_ctl_make_wait(const struct zk_ctl *ctl, const char *path,
     const struct zk_ctl_value *value, struct zk_ctl_made *ret_made);
 
+/* Something has that name, and it will not go by itself. */
+bool zk_ctl_is_permanent(const char *path);
+
 /* Closes the file: an ephemeral one is gone soon after. */
 void zk_ctl_made_close(struct zk_ctl_made *made);
 

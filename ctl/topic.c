@@ -96,8 +96,7 @@ zk_ctl_topic_setting(const struct zk_ctl *ctl, const char *dir, const char *key,
 }
 
 int
-zk_ctl_topic_write(const struct zk_ctl *ctl, const char *path, int flags,
-    const char *text, size_t len)
+zk_ctl_topic_put(const char *path, int flags, const char *text, size_t len)
 {
 	const int fd = open(path, O_WRONLY | O_CLOEXEC | flags);
 	int rc = fd < 0 ? -errno : 0;
@@ -106,6 +105,15 @@ zk_ctl_topic_write(const struct zk_ctl *ctl, const char *path, int flags,
 		rc = errno != 0 ? -errno : -EIO;
 	if (fd >= 0)
 		(void)close(fd);
+	return rc;
+}
+
+int
+zk_ctl_topic_write(const struct zk_ctl *ctl, const char *path, int flags,
+    const char *text, size_t len)
+{
+	const int rc = zk_ctl_topic_put(path, flags, text, len);
+
 	if (rc < 0)
 		zk_ctl_say_errno(ctl, path, -rc);
 	return rc;

@@ -29,7 +29,9 @@ char *zk_ctl_topic_path(const struct zk_ctl *ctl, const char *dir,
 int zk_ctl_topic_setting(const struct zk_ctl *ctl, const char *dir,
     const char *key, uint64_t *ret_value);
 
-/* Write text to a file that is there, as one write(2). */
+/* Write text to a file that is there, as one write(2).  0 or -errno, ... */
+int zk_ctl_topic_put(const char *path, int flags, const char *text, size_t len);
+/* ... which this one says, too. */
 int zk_ctl_topic_write(const struct zk_ctl *ctl, const char *path, int flags,
     const char *text, size_t len);
 

@@ -40,21 +40,46 @@ _zkfs_options()
 	esac
 }
 
+# The names below topics of the mount that is meant.
+_zkfs_topics()
+{
+	local dir=$1 name
+	[[ -n $dir ]] || dir=$(findmnt -n -o TARGET -T . -t fuse.zkfs 2>/dev/null)
+	[[ -n $dir ]] || dir=$(_zkfs_mounts | head -n 1)
+	for name in "$dir"/topics/*/; do
+		[[ -d $name ]] || continue
+		name=${name%/}
+		printf '%s\n' "${name##*/}"
+	done
+}
+
 _zkfs()
 {
 	local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-	local command='' i
+	local command='' mount='' arguments=0 i
 	COMPREPLY=()
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
-		-m | --mount) i=$((i + 1)) ;;
+		-m | --mount)
+			i=$((i + 1))
+			mount=${COMP_WORDS[i]}
+			;;
 		--)
 			# What follows is a command of its own.
 			compopt -o default
 			return
 			;;
+		-[gFnpt] | --group | --from | --max-count | --partition | --tries)
+			[[ $command != @(consume|produce|group) ]] || i=$((i + 1))
+			;;
 		-*) ;;
-		*) [[ -n $command ]] || command=${COMP_WORDS[i]} ;;
+		*)
+			if [[ -z $command ]]; then
+				command=${COMP_WORDS[i]}
+			else
+				arguments=$((arguments + 1))
+			fi
+			;;
 		esac
 	done
 	if [[ $previous == -m || $previous == --mount ]]; then
@@ -64,9 +89,19 @@ _zkfs()
 		    "$command")" -- "$word")
 	elif [[ -z $command || $command == help ]]; then
 		mapfile -t COMPREPLY < <(compgen -W "$(_zkfs_commands)" -- "$word")
-	elif [[ $command == member ]]; then
+	elif [[ $command == member && $arguments == 0 ]]; then
 		mapfile -t COMPREPLY < <(compgen -W \
 		    "list add remove promote transfer" -- "$word")
+	elif [[ $command == topic && $arguments == 0 ]]; then
+		mapfile -t COMPREPLY < <(compgen -W \
+		    "list create set show remove" -- "$word")
+	elif [[ $command == group && $arguments == 0 ]]; then
+		mapfile -t COMPREPLY < <(compgen -W \
+		    "list create show reset remove" -- "$word")
+	elif [[ $command == @(topic|group) && $arguments == 1 ||
+	    $command == @(produce|consume) && $arguments == 0 ]]; then
+		mapfile -t COMPREPLY < <(compgen -W "$(_zkfs_topics "$mount")" \
+		    -- "$word")
 	else
 		compopt -o default
 	fi
@@ -90,7 +125,7 @@ _mount_zkfs()
 		compopt -o nospace
 	elif [[ $word == -* ]]; then
 		mapfile -t COMPREPLY < <(compgen -W '-f -n -o -r -s -v -w
-		    --check -h --help -V --version' -- "$word")
+		    --check --restore -h --help -V --version' -- "$word")
 	else
 		compopt -o default
 	fi

@@ -1,6 +1,7 @@
 #include "fs/control.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -150,8 +151,12 @@ zk_control_open(fuse_req_t req, uint64_t ino, struct fuse_file_info *fi)
 	int rc = 0;
 
 	name = name_of(fs, ino);
-	if (name == NULL) {
-		zk_reply_rc(req, -ENOENT);
+	/* Root passes the kernel's check of the mode. */
+	if (name != NULL && name != txn_name && name != member_name &&
+	    (fi->flags & O_ACCMODE) != O_RDONLY)
+		rc = -EACCES;
+	if (name == NULL || rc < 0) {
+		zk_reply_rc(req, name == NULL ? -ENOENT : rc);
 		return;
 	}
 	handle = zk_handle_new(fs, req, fi->flags);

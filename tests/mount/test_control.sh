@@ -11,7 +11,7 @@ for name in state status status.json members metrics version session leader \
 	check "$name is not empty" test -n "$(cat "$name")"
 	same "$name ends in a newline" 0a \
 	    "$(tail -c 1 "$name" | od -An -tx1 | tr -d ' ')"
-	check_not "$name cannot be written" bash -c "echo x >$name"
+	refuses "Permission denied" bash -c "echo x >$name"
 	check_not "$name cannot be removed" rm -f "$name"
 	check "and $name is listed" bash -c '
 		for f in *; do [ "$f" = "$1" ] && exit 0; done; exit 1' sh "$name"
