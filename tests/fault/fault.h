@@ -7,7 +7,7 @@
 /*
  * A workload of transactions, and the two things that are done to it: the
  * power fails at every point (replay.c), and calls fail (inject.c).  Plain
- * programs with one thread; every choice comes from a seed.
+ * programs; every choice comes from a seed.
  *
  * The workload goes through stages: 0 nothing, 1 the files are made, and from
  * there each stage is acknowledged as a whole.  What a stage does depends on
@@ -32,10 +32,14 @@ struct subject {
 	 */
 	const char *(*check)(const char *dir, uint32_t acked);
 	bool survives_full; /* a write without room is refused, no more */
-	unsigned int step;  /* try each call, or every so many */
+	/*
+	 * Make each call fail, or every so many; 0: none, for there are two
+	 * threads, and it would not be the same call each time.
+	 */
+	unsigned int step;
 };
 
-extern const struct subject subject_tree, subject_topics;
+extern const struct subject subject_tree, subject_flushed, subject_topics;
 
 /* How a run of the workload went. */
 struct run_result {

@@ -7,7 +7,8 @@
 enum zk_fault_kind {
 	ZK_FAULT_WRITE = 1,     /* in the page cache: may or may not survive */
 	ZK_FAULT_WRITE_DURABLE, /* through O_DSYNC: survives once it is done */
-	ZK_FAULT_FLUSH,         /* all writes to the file before it survive */
+	ZK_FAULT_FLUSH_BEGIN,   /* of the file */
+	ZK_FAULT_FLUSH,         /* all writes before its begin survive */
 	ZK_FAULT_SIZE,          /* the file is at least off bytes long */
 	ZK_FAULT_MARK,          /* stage off was acknowledged */
 };

@@ -42,7 +42,11 @@ struct replay {
 	uint32_t acked;
 	struct file durable[FILES];
 	struct zk_fault_record *pending[PENDING_MAX]; /* since then; owned */
+	uint64_t serials[PENDING_MAX];                /* of the pending */
 	size_t pending_count;
+	uint64_t serial;          /* of the last write */
+	uint64_t flushing[FILES]; /* the last before the flush began */
+	unsigned int overtaken;   /* writes while one went on */
 	unsigned int images, failures;
 };
 
@@ -226,7 +230,7 @@ check_point(struct replay *r)
 		check_subset(r);
 }
 
-/* What was written to that file is there, come what may. */
+/* What was written to that file before its flush is there, come what may. */
 static void
 settle(struct replay *r, uint32_t file)
 {
@@ -234,8 +238,11 @@ settle(struct replay *r, uint32_t file)
 
 	for (size_t i = 0; i < r->pending_count; i++) {
 		struct zk_fault_record *rec = r->pending[i];
+		const bool later = r->serials[i] > r->flushing[file - 1];
 
-		if (rec->file != file) {
+		r->overtaken += rec->file == file && later;
+		if (rec->file != file || later) {
+			r->serials[kept] = r->serials[i];
 			r->pending[kept++] = rec;
 			continue;
 		}
@@ -271,7 +278,13 @@ step(struct replay *r, struct zk_fault_record *rec)
 	case ZK_FAULT_SIZE:
 		if (r->pending_count == PENDING_MAX)
 			abort();
+		r->serials[r->pending_count] = ++r->serial;
 		r->pending[r->pending_count++] = rec;
+		break;
+	case ZK_FAULT_FLUSH_BEGIN:
+		if (rec->file < 1 || rec->file > FILES)
+			abort();
+		r->flushing[rec->file - 1] = r->serial;
 		break;
 	case ZK_FAULT_FLUSH:
 		check_point(r);
@@ -345,7 +358,8 @@ replay_all(const struct subject *subject, const char *log_path, const char *dir)
 		fprintf(stderr, "the record ends at stage %u\n", r.acked);
 		r.failures++;
 	}
-	printf("fault: %s: %u images from %u records, %u failures\n",
-	    subject->name, r.images, records, r.failures);
+	printf("fault: %s: %u images from %u records, %u writes during a "
+	       "flush, %u failures\n",
+	    subject->name, r.images, records, r.overtaken, r.failures);
 	return r.failures;
 }

@@ -1,7 +1,8 @@
 /*
  * Preloaded into the workload: writes down, or fails, what the process does
  * to the files that matter, the tree, its journal and the partitions.  LMDB is a shared
- * library of the system, so this is where its calls can be met.  One thread.
+ * library of the system, so this is where its calls can be met.  A
+ * flush by any other thread than the first takes its time, to meet later writes.
  *
  * ZKFS_FAULT_LOG=FILE   record each change of them, its data included
  * ZKFS_FAULT=WHAT:N:E   the Nth call of its kind fails with errno E;
@@ -15,12 +16,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "record.h"
@@ -28,6 +31,10 @@
 static const char *const targets[] = {"/tree.mdb", "/journal", "/topics.mdb"};
 
 #define META_END 8192
+
+/* So many writes may come before a flush ends; or so much time. */
+#define FLUSH_WRITES 20u
+#define FLUSH_MAX_NS 5000000
 
 /* For the workload, through dlsym(3). */
 void zk_fault_mark(uint32_t stage);
@@ -38,9 +45,17 @@ static struct {
 	char what[16];
 	unsigned int countdown, hits;
 	int error;
-	int full;    /* somebody has yet to ask for room */
-	int lost_fd; /* to which a failed flush was told, or -1 */
-} shim = {.log_fd = -1, .lost_fd = -1};
+	int full;             /* somebody has yet to ask for room */
+	int lost_fd;          /* to which a failed flush was told, or -1 */
+	pthread_mutex_t lock; /* order of the record is order of the calls */
+	pthread_cond_t written;
+	unsigned int writes; /* protected by lock */
+} shim = {
+    .log_fd = -1,
+    .lost_fd = -1,
+    .lock = PTHREAD_MUTEX_INITIALIZER,
+    .written = PTHREAD_COND_INITIALIZER,
+};
 
 static void
 parse(const char *fault)
@@ -144,7 +159,9 @@ fails(const char *what)
 void
 zk_fault_mark(uint32_t stage)
 {
+	(void)pthread_mutex_lock(&shim.lock);
 	record(ZK_FAULT_MARK, 0, stage, NULL, 0);
+	(void)pthread_mutex_unlock(&shim.lock);
 }
 
 unsigned int
@@ -171,10 +188,14 @@ write_at(int fd, const void *data, size_t len, off_t off)
 		shim.full = 1;
 		len /= 2;
 	}
+	(void)pthread_mutex_lock(&shim.lock);
 	done = syscall(SYS_pwrite64, fd, data, len, off);
 	if (done > 0)
 		record(durable ? ZK_FAULT_WRITE_DURABLE : ZK_FAULT_WRITE,
 		    target_of(fd), (uint64_t)off, data, (size_t)done);
+	shim.writes++;
+	(void)pthread_cond_broadcast(&shim.written);
+	(void)pthread_mutex_unlock(&shim.lock);
 	return done;
 }
 
@@ -229,6 +250,33 @@ write(int fd, const void *data, size_t len)
 	return writev(fd, &iov, 1);
 }
 
+static void
+record_flush(uint32_t kind, int fd)
+{
+	(void)pthread_mutex_lock(&shim.lock);
+	record(kind, target_of(fd), 0, NULL, 0);
+	(void)pthread_mutex_unlock(&shim.lock);
+}
+
+/* The first thread may be waiting for this one: not for ever. */
+static void
+wait_for_writes(void)
+{
+	struct timespec end;
+	unsigned int until;
+	int rc = 0;
+
+	(void)clock_gettime(CLOCK_REALTIME, &end);
+	end.tv_nsec += FLUSH_MAX_NS;
+	end.tv_sec += end.tv_nsec / 1000000000;
+	end.tv_nsec %= 1000000000;
+	(void)pthread_mutex_lock(&shim.lock);
+	until = shim.writes + FLUSH_WRITES;
+	while (rc == 0 && shim.writes < until)
+		rc = pthread_cond_timedwait(&shim.written, &shim.lock, &end);
+	(void)pthread_mutex_unlock(&shim.lock);
+}
+
 static int
 flush(int fd, long call)
 {
@@ -244,9 +292,13 @@ flush(int fd, long call)
 		shim.lost_fd = fd;
 		return -1;
 	}
+	if (is_target(fd))
+		record_flush(ZK_FAULT_FLUSH_BEGIN, fd);
 	rc = (int)syscall(call, fd);
+	if (is_target(fd) && gettid() != getpid())
+		wait_for_writes();
 	if (rc == 0 && is_target(fd))
-		record(ZK_FAULT_FLUSH, target_of(fd), 0, NULL, 0);
+		record_flush(ZK_FAULT_FLUSH, fd);
 	return rc;
 }
 
@@ -272,10 +324,12 @@ fallocate(int fd, int mode, off_t off, off_t len)
 		errno = shim.error;
 		return -1;
 	}
+	(void)pthread_mutex_lock(&shim.lock);
 	rc = (int)syscall(SYS_fallocate, fd, mode, off, len);
 	if (rc == 0 && (mode & FALLOC_FL_KEEP_SIZE) == 0 && is_target(fd))
 		record(ZK_FAULT_SIZE, target_of(fd), (uint64_t)(off + len),
 		    NULL, 0);
+	(void)pthread_mutex_unlock(&shim.lock);
 	return rc;
 }
 

@@ -89,7 +89,7 @@ catch_up(struct zk_store *store)
 }
 
 static int
-tree_open(const char *dir, void **ret_it)
+open_with(const char *dir, bool background, void **ret_it)
 {
 	const struct zk_store_options options = {
 	    .dir = dir,
@@ -98,6 +98,7 @@ tree_open(const char *dir, void **ret_it)
 	    .seed = 7,
 	    /* Small, so that it goes round, and checkpoints are many. */
 	    .journal_bytes = (size_t)1 << 20,
+	    .background = background,
 	};
 	struct zk_store *store;
 	char *why = NULL;
@@ -115,6 +116,19 @@ tree_open(const char *dir, void **ret_it)
 	else
 		*ret_it = store;
 	return rc;
+}
+
+static int
+tree_open(const char *dir, void **ret_it)
+{
+	return open_with(dir, false, ret_it);
+}
+
+/* Flushed by a thread, as in a daemon. */
+static int
+tree_open_flushed(const char *dir, void **ret_it)
+{
+	return open_with(dir, true, ret_it);
 }
 
 /* The command is the next entry: into the log and, as if agreed, applied. */
@@ -400,4 +414,13 @@ const struct subject subject_tree = {
     .check = tree_check,
     .survives_full = true,
     .step = 1,
+};
+
+const struct subject subject_flushed = {
+    .name = "flushed",
+    .expect = tree_expect,
+    .open = tree_open_flushed,
+    .stage = tree_stage,
+    .close = tree_close,
+    .check = tree_check,
 };
