@@ -166,15 +166,18 @@ static uint32_t
 wait_ms(const struct zk_member *m, bool more)
 {
 	const uint32_t election = zk_raft_election_in(zk_member_raft(m));
+	/* A follower is woken by its leader, as a rule well before that. */
+	const uint32_t tick = zk_member_raft(m)->role == ZK_FOLLOWER
+	    ? 2 * m->options.heartbeat_ms
+	    : m->options.heartbeat_ms / 2;
 	uint32_t wait = zk_member_session_wait(m);
 
 	if (more)
 		return 0;
 	if (election > 0 && election < wait)
 		wait = election;
-	if ((!zk_member_alone(m) || m->roster_again_ms != 0) &&
-	    m->options.heartbeat_ms / 2 < wait)
-		wait = m->options.heartbeat_ms / 2;
+	if ((!zk_member_alone(m) || m->roster_again_ms != 0) && tick < wait)
+		wait = tick;
 	return wait;
 }
 

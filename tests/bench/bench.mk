@@ -4,17 +4,28 @@
 # as far as their packages are installed; `make bench` ends with that.
 # PEERS=queue: topics beside NATS and Redis, in turn, with their goals.
 BENCH      := $(BUILD)/tests/bench
-BENCH_SRCS := $(wildcard tests/bench/*.c tests/bench/peers/*.c)
+BENCH_SRCS := $(wildcard tests/bench/*.c tests/bench/*/*.c)
 BENCH_OBJS := $(BENCH_SRCS:%.c=$(BUILD)/%.o)
 BENCH_BASE := $(BUILD)/base/assert.o
 
-$(BENCH)/bench: $(filter-out $(BENCH)/peers/%,$(BENCH_OBJS)) $(BENCH_BASE)
+$(BENCH)/bench: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/bench/*.c)) \
+    $(BENCH_BASE)
 	@echo "  LD      $@"
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS_LMDB) -lpthread
 
 bench: all $(BENCH)/bench
 	$(Q)BUILD=$(BUILD) tests/bench/run.sh $(PARTS)
+	$(if $(PARTS)$(DIR),,$(Q)$(MAKE) --no-print-directory bench-ensemble)
 	$(if $(PARTS)$(DIR),,$(Q)$(MAKE) --no-print-directory bench-peers)
+
+# Three members on this machine: `make bench-ensemble ENSEMBLE="start behind"`.
+$(BENCH)/ensemble/steady: $(BENCH)/ensemble/steady.o $(BENCH)/table.o \
+    $(BENCH_BASE)
+	@echo "  LD      $@"
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lpthread
+bench-ensemble: all $(BENCH)/ensemble/steady $(BENCH)/peers/zkfs \
+    $(BUILD)/tests/mount/waitfor
+	$(Q)BUILD=$(BUILD) tests/bench/ensemble/run.sh $(ENSEMBLE)
 
 # Between hosts: an ensemble of three on this machine.
 bench-watch: all $(BUILD)/tests/mount/bench_watch $(BUILD)/tests/mount/waitfor
@@ -41,5 +52,5 @@ bench-peers: all $(BENCH)/peers/zkfs $(BENCH)/peers/queue $(BENCH)/peers/nats
 	    $(call has_header,nghttp2/nghttp2.h,$(BENCH)/peers/etcd)
 	$(Q)BUILD=$(BUILD) tests/bench/peers/run.sh $(PEERS)
 
-.PHONY: bench bench-watch bench-peers
+.PHONY: bench bench-ensemble bench-watch bench-peers
 -include $(BENCH_OBJS:.o=.d)
