@@ -23,12 +23,13 @@
  * (u32 length, bytes).  In the environment: format:state:fuse:lock:old, descriptors but the
  * first; old is -1 on the way back.
  */
-#define UPGRADE_FORMAT 1u
-#define UPGRADE_ENV    "ZKFS_TAKEOVER"
-#define CHECK_ENV      "ZKFS_TAKEOVER_CHECK"
-#define CHECK_YES      42
-#define STATE_HEAD_MAX (PATH_MAX + 128u)
-#define CHECK_MS_MAX   10000
+#define UPGRADE_FORMAT     2u
+#define UPGRADE_FORMAT_OLD 1u /* what fs/ wrote is of the one before */
+#define UPGRADE_ENV        "ZKFS_TAKEOVER"
+#define CHECK_ENV          "ZKFS_TAKEOVER_CHECK"
+#define CHECK_YES          42
+#define STATE_HEAD_MAX     (PATH_MAX + 128u)
+#define CHECK_MS_MAX       10000
 
 /* How long a handover waits for what is under way. */
 #define FREEZE_MS 5000u
@@ -37,6 +38,7 @@ static struct {
 	char **argv;
 	char program[PATH_MAX];
 	char cwd[PATH_MAX];
+	unsigned format; /* of the state */
 	int state_fd, fuse_fd, lock_fd, old_fd;
 } self = {.state_fd = -1, .fuse_fd = -1, .lock_fd = -1, .old_fd = -1};
 
@@ -66,6 +68,12 @@ close_on_exec(int fd)
 		(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
 }
 
+static bool
+is_format(unsigned long format)
+{
+	return format == UPGRADE_FORMAT || format == UPGRADE_FORMAT_OLD;
+}
+
 static int
 decode(const void *bytes, size_t len, struct zk_upgrade *ret_upgrade)
 {
@@ -74,7 +82,7 @@ decode(const void *bytes, size_t len, struct zk_upgrade *ret_upgrade)
 	size_t n;
 
 	zk_dec_init(&dec, bytes, len);
-	if (zk_dec_u32(&dec) != UPGRADE_FORMAT)
+	if (!is_format(zk_dec_u32(&dec)))
 		return -EPROTO;
 	raw = zk_dec_bytes(&dec, sizeof(ret_upgrade->mountpoint) - 1, &n);
 	if (raw == NULL)
@@ -140,8 +148,7 @@ zk_upgrade_begin(char **argv, struct zk_upgrade *ret_upgrade)
 	int rc;
 
 	if (check != NULL)
-		_exit(
-		    strtoul(check, NULL, 10) == UPGRADE_FORMAT ? CHECK_YES : 1);
+		_exit(is_format(strtoul(check, NULL, 10)) ? CHECK_YES : 1);
 	note_self(argv);
 	if (env == NULL)
 		return false;
@@ -156,7 +163,8 @@ zk_upgrade_begin(char **argv, struct zk_upgrade *ret_upgrade)
 	    .fuse_fd = self.fuse_fd,
 	    .lock_fd = self.lock_fd,
 	};
-	rc = format == (long)UPGRADE_FORMAT ? load(ret_upgrade) : -EPROTO;
+	self.format = (unsigned)format;
+	rc = is_format(self.format) ? load(ret_upgrade) : -EPROTO;
 	if (rc < 0) {
 		zk_upgrade_go_back();
 		zk_log_error("UPGRADE failed: the state cannot be read");
@@ -285,7 +293,7 @@ set_environment(void)
 {
 	char text[96];
 
-	(void)snprintf(text, sizeof(text), "%u:%d:%d:%d:%d", UPGRADE_FORMAT,
+	(void)snprintf(text, sizeof(text), "%u:%d:%d:%d:%d", self.format,
 	    self.state_fd, self.fuse_fd, self.lock_fd, self.old_fd);
 	(void)setenv(UPGRADE_ENV, text, 1);
 	keep_open(self.state_fd);
@@ -310,6 +318,7 @@ go_home(const char *mountpoint)
 static void
 execute(const struct zk_upgrade *upgrade)
 {
+	self.format = UPGRADE_FORMAT;
 	self.state_fd = memfd_create("zkfs-upgrade", MFD_CLOEXEC);
 	if (self.state_fd < 0 || write_state(upgrade, self.state_fd) < 0) {
 		zk_log_error("UPGRADE failed: no room for the state");

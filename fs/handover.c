@@ -60,20 +60,6 @@ zk_fs_ask_handover(struct zk_fs *fs)
 	(void)sem_post(&fs->ended);
 }
 
-/* What an open `next` has delivered is not written down. */
-static bool
-has_next(struct zk_fs *fs)
-{
-	const struct zk_handle *handle;
-	bool found = false;
-
-	(void)pthread_mutex_lock(&fs->inodes.lock);
-	LIST_FOREACH(handle, &fs->inodes.handles, link)
-	found = found || handle->next != NULL;
-	(void)pthread_mutex_unlock(&fs->inodes.lock);
-	return found;
-}
-
 int
 zk_fs_freeze(struct zk_fs *fs, uint32_t timeout_ms)
 {
@@ -86,15 +72,11 @@ zk_fs_freeze(struct zk_fs *fs, uint32_t timeout_ms)
 	 */
 	if (fs->init_len == 0)
 		return -EOPNOTSUPP;
-	if (has_next(fs))
-		return -EBUSY;
 	if (!zk_notifier_pause(fs, until_ms) || !zk_replay_pause(fs, until_ms))
 		return -EBUSY;
 	zk_workers_stop(fs);
 	if (atomic_load(&fs->over))
 		return -ENOTCONN;
-	if (has_next(fs))
-		return -EBUSY;
 	zk_backup_stop(fs);
 	zk_events_stop(fs);
 	rc = zk_events_keep(fs);

@@ -22,7 +22,9 @@ struct zk_fs;
  * The state, little-endian: u32 format, then what handover_save.c and
  * handover_take.c write and read, in the same order.
  */
-#define ZK_HANDOVER_FORMAT 1u
+#define ZK_HANDOVER_FORMAT 2u
+/* Without what an open `next` has: none was open. */
+#define ZK_HANDOVER_FORMAT_OLD 1u
 
 /* Requests that may wait are no longer. */
 #define ZK_REQUEST_BYTES_MAX 128u

@@ -9,6 +9,7 @@
 #include "fs/handle.h"
 #include "fs/handover.h"
 #include "fs/impl.h"
+#include "fs/next.h"
 #include "fs/topic.h"
 
 /* The other half is handover_take.c.  Nothing else runs meanwhile. */
@@ -72,11 +73,13 @@ save_topic(struct zk_enc *enc, const struct zk_handle *h)
 {
 	const struct zk_topic_file *file = h->topic_file;
 
-	ZK_ASSERT(h->next == NULL);
 	zk_enc_u32(enc, h->kind);
 	zk_enc_u32(enc, h->partition);
 	zk_enc_u64(enc, h->topic);
 	zk_enc_u64(enc, h->group);
+	enc_bool(enc, h->next != NULL);
+	if (h->next != NULL)
+		zk_next_save(enc, h->next);
 	enc_bool(enc, file != NULL);
 	if (file == NULL)
 		return;
@@ -227,6 +230,7 @@ zk_fs_save(struct zk_fs *fs, void **ret_bytes, size_t *ret_len, int *ret_fd)
 {
 	/* The last change has been applied. */
 	zk_replay_stop(fs);
+	zk_nexts_keep(fs);
 	for (size_t cap = SAVE_BYTES_MIN; cap <= SAVE_BYTES_MAX; cap *= 2) {
 		struct zk_enc enc;
 		void *bytes = malloc(cap);

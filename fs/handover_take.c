@@ -9,6 +9,7 @@
 #include "fs/handover.h"
 #include "fs/impl.h"
 #include "fs/init.h"
+#include "fs/next.h"
 #include "fs/topic.h"
 
 /* The other half is handover_save.c.  Before any thread runs. */
@@ -100,7 +101,8 @@ take_expect(struct zk_dec *dec, struct zk_expect *ret_expect)
 }
 
 static void
-take_topic(struct zk_dec *dec, struct zk_handle *h)
+take_topic(struct zk_fs *fs, struct zk_dec *dec, struct zk_handle *h,
+    uint32_t format)
 {
 	struct zk_topic_file *file;
 	const void *tail;
@@ -109,6 +111,9 @@ take_topic(struct zk_dec *dec, struct zk_handle *h)
 	h->partition = zk_dec_u32(dec);
 	h->topic = zk_dec_u64(dec);
 	h->group = zk_dec_u64(dec);
+	if (format > ZK_HANDOVER_FORMAT_OLD && dec_bool(dec) &&
+	    zk_next_restore(fs, dec, h) < 0)
+		dec->failed = true;
 	if (!dec_bool(dec))
 		return;
 	file = h->topic_file = calloc(1, sizeof(*file));
@@ -150,7 +155,7 @@ attach(struct zk_fs *fs, struct zk_handle *h, bool fresh, bool trunc)
 }
 
 static void
-take_handle(struct zk_fs *fs, struct zk_dec *dec)
+take_handle(struct zk_fs *fs, struct zk_dec *dec, uint32_t format)
 {
 	struct zk_handle *h = zk_handle_take(fs, zk_dec_u64(dec));
 	bool tied, owner, locked, fresh, trunc;
@@ -162,7 +167,7 @@ take_handle(struct zk_fs *fs, struct zk_dec *dec)
 	}
 	h->id = zk_dec_u64(dec);
 	ino = zk_dec_u64(dec);
-	session = zk_dec_u64(dec);
+	h->session = session = zk_dec_u64(dec);
 	h->flags = (int)zk_dec_u32(dec);
 	h->uid = zk_dec_u32(dec);
 	h->gid = zk_dec_u32(dec);
@@ -177,7 +182,7 @@ take_handle(struct zk_fs *fs, struct zk_dec *dec)
 	h->expects = dec_bool(dec);
 	h->expect = zk_dec_u64(dec);
 	take_expect(dec, &h->met);
-	take_topic(dec, h);
+	take_topic(fs, dec, h, format);
 	h->text = dec_text(dec, &h->text_len);
 	if (dec_bool(dec) && zk_stream_take(dec, h) < 0)
 		dec->failed = true;
@@ -208,7 +213,7 @@ take_creators(struct zk_fs *fs, const struct creator *creators, uint64_t count)
 }
 
 static void
-take_nodes(struct zk_fs *fs, struct zk_dec *dec)
+take_nodes(struct zk_fs *fs, struct zk_dec *dec, uint32_t format)
 {
 	const uint64_t inodes = dec_count(dec, 8);
 	struct creator *creators = calloc(inodes + 1, sizeof(*creators));
@@ -220,7 +225,7 @@ take_nodes(struct zk_fs *fs, struct zk_dec *dec)
 		take_inode(fs, dec, &creators[i]);
 	handles = dec_count(dec, 8);
 	for (uint64_t i = 0; i < handles && !dec->failed; i++)
-		take_handle(fs, dec);
+		take_handle(fs, dec, format);
 	if (!dec->failed)
 		take_creators(fs, creators, inodes);
 	free(creators);
@@ -337,9 +342,11 @@ zk_handover_take(struct zk_fs *fs, const void *bytes, size_t len)
 	struct zk_dec dec;
 	uint64_t orders;
 	size_t init_len;
+	uint32_t format;
 
 	zk_dec_init(&dec, bytes, len);
-	if (zk_dec_u32(&dec) != ZK_HANDOVER_FORMAT)
+	format = zk_dec_u32(&dec);
+	if (format != ZK_HANDOVER_FORMAT && format != ZK_HANDOVER_FORMAT_OLD)
 		return -EPROTO;
 	request = zk_dec_bytes(&dec, sizeof(init), &init_len);
 	if (request == NULL)
@@ -350,7 +357,7 @@ zk_handover_take(struct zk_fs *fs, const void *bytes, size_t len)
 	fs->mounted_s = zk_dec_u64(&dec);
 	atomic_store(&fs->handle_last, zk_dec_u64(&dec));
 	atomic_store(&fs->requests, zk_dec_u64(&dec));
-	take_nodes(fs, &dec);
+	take_nodes(fs, &dec, format);
 	take_names(fs, &dec);
 	orders = dec_count(&dec, 8);
 	fs->replay.ghost_last = zk_dec_u64(&dec);

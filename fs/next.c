@@ -309,8 +309,8 @@ zk_next_poll(fuse_req_t req, struct zk_handle *handle,
 
 /* --- opening and closing -------------------------------------------------- */
 
-static struct zk_next *
-new_stream(struct zk_fs *fs, const struct zk_handle *handle)
+struct zk_next *
+zk_next_new(struct zk_fs *fs, const struct zk_handle *handle)
 {
 	struct zk_next *s = calloc(1, sizeof(*s));
 
@@ -368,7 +368,7 @@ join_answer(struct zk_call *call, const struct zk_outcome *out)
 		zk_reply_rc(call->req, out->rc);
 		return;
 	}
-	handle->next = new_stream(fs, handle);
+	handle->next = zk_next_new(fs, handle);
 	call->made = NULL;
 	if (handle->next == NULL) {
 		zk_reply_rc(call->req, -ENOMEM);

@@ -69,6 +69,18 @@ void zk_nexts_group(struct zk_fs *fs, uint64_t group);
 void zk_nexts_appended(struct zk_fs *fs, uint64_t partition);
 void zk_nexts_session(struct zk_fs *fs);
 
+/*
+ * For a handover, when nothing else runs: keep the reads that are held, and
+ * wake those who poll, so that they ask anew.  Then what only memory has.
+ */
+struct zk_enc;
+struct zk_dec;
+void zk_nexts_keep(struct zk_fs *fs);
+void zk_next_save(struct zk_enc *enc, const struct zk_next *s);
+/* The handle is a member again.  0, -EPROTO, -ENOMEM. */
+int zk_next_restore(struct zk_fs *fs, struct zk_dec *dec,
+    struct zk_handle *handle);
+
 /* Work on the streams for which something has; the thread of the calls. */
 void zk_nexts_serve(struct zk_fs *fs);
 

@@ -65,8 +65,14 @@ struct zk_next {
 /* Under nexts.lock: have it looked at.  The caller wakes the calls. */
 void zk_next_dirty(struct zk_next *s);
 
+/* Of a handle that is a member; NULL without memory. */
+struct zk_next *zk_next_new(struct zk_fs *fs, const struct zk_handle *handle);
+
 /* next_share.c; of whoever has taken the stream. */
 int zk_next_regroup(struct zk_next *s);
+/* A share, of nothing yet; NULL without memory. */
+struct zk_share *zk_next_share_add(struct zk_next *s, uint32_t number,
+    uint64_t partition);
 /* Bring more into the window, if there is more.  0 or a code. */
 int zk_next_fill(struct zk_next *s, size_t size);
 /* Whether there may be something to read that was not told yet. */

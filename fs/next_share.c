@@ -60,8 +60,8 @@ struct regrouping {
 	int rc;
 };
 
-static struct zk_share *
-add_share(struct zk_next *s, const struct zk_port_share *row)
+struct zk_share *
+zk_next_share_add(struct zk_next *s, uint32_t number, uint64_t partition)
 {
 	struct zk_share *share = calloc(1, sizeof(*share));
 	struct zk_fs *fs = s->fs;
@@ -69,12 +69,12 @@ add_share(struct zk_next *s, const struct zk_port_share *row)
 	if (share == NULL)
 		return NULL;
 	share->owner = s;
-	share->partition = row->partition;
-	share->number = row->number;
+	share->partition = partition;
+	share->number = number;
 	share->next = s->shares;
 	s->shares = share;
 	(void)pthread_mutex_lock(&fs->nexts.lock);
-	LIST_INSERT_HEAD(bucket_of(fs, row->partition), share, bucket);
+	LIST_INSERT_HEAD(bucket_of(fs, partition), share, bucket);
 	(void)pthread_mutex_unlock(&fs->nexts.lock);
 	return share;
 }
@@ -97,7 +97,8 @@ take_row(void *arg, const struct zk_port_share *row)
 		return;
 	share = find_share(r->owner, row->number);
 	if (share == NULL)
-		share = add_share(r->owner, row);
+		share =
+		    zk_next_share_add(r->owner, row->number, row->partition);
 	if (share == NULL) {
 		r->rc = -ENOMEM;
 		return;
