@@ -216,7 +216,7 @@ zk_join_open(struct zk_join *join, struct zk_options *options,
 	char address[ZK_TRANSPORT_ADDRESS_MAX + 1];
 	struct zk_cluster_options cluster = {
 	    .store = store,
-	    .listen_key = listens ? "listen" : "its address",
+	    .listen_key = listens ? "listen" : "source",
 	    .address = address,
 	};
 	struct zk_directory source, stored = {0};

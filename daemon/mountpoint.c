@@ -262,6 +262,14 @@ check_data(const char *dir, const char *data, struct zk_fault *fault)
 	return 0;
 }
 
+/* What is mounted there would be between us and what we live on. */
+static bool
+hides_system(const char *dir)
+{
+	return strcmp(dir, "/") == 0 || strcmp(dir, "/proc") == 0 ||
+	    strcmp(dir, "/dev") == 0 || strcmp(dir, "/sys") == 0;
+}
+
 int
 zk_mountpoint_check(const char *dir, const char *data,
     struct zk_mountpoint *ret_mountpoint, struct zk_fault *ret_fault)
@@ -274,6 +282,10 @@ zk_mountpoint_check(const char *dir, const char *data,
 	if (rc < 0)
 		return rc;
 	rc = canonical(dir, mountpoint.dir);
+	if (rc == 0 && hides_system(mountpoint.dir))
+		return zk_fault_set(ret_fault, -EBUSY, ZK_EXIT_USAGE,
+		    "%.900s: the system, and mount.zkfs, need what is there",
+		    mountpoint.dir);
 	if (rc == 0)
 		mountpoint.state = zk_mountpoint_state(mountpoint.dir);
 	if (mountpoint.state == ZK_MOUNT_LIVE)

@@ -68,6 +68,11 @@ fails 1 "source" zkfs_mount "a=1.2.3.4:1,a=1.2.3.5:1" "$M" \
 fails 1 "config" zkfs_mount "$M" -o "data=$N,config=$WORK/missing"
 
 fails 32 "$WORK/missing" zkfs_mount "$WORK/missing" -o "data=$N,config=none"
+# Nothing but --check: on /proc it would be in the way of everybody.
+for dir in / /proc /dev/../sys; do
+	fails 1 "need what is there" zkfs_mount --check "$dir" \
+	    -o "data=$N,config=none"
+done
 echo text >"$WORK/file"
 fails 32 "not a directory" zkfs_mount "$WORK/file" -o "data=$N,config=none"
 fails 32 "data|directory" zkfs_mount "$M" -o "data=$WORK/file,config=none"

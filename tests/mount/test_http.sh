@@ -77,6 +77,12 @@ same "is one line" 1 "$(wc -l <"$WORK/err")"
 check "that names the key" grep -q \
     "^mount.zkfs: http=127.0.0.1:$port: Address already in use" "$WORK/err"
 check_not "and nothing is mounted" is_mounted "$WORK/m2"
+"$BUILD/mount.zkfs" "z1=127.0.0.1:$port" "$WORK/m2" \
+    -o "data=$WORK/d3,config=none,name=z1" 2>"$WORK/err"
+same "the same for that of the member" 32 $?
+same "it names where it is from" \
+    "mount.zkfs: source=127.0.0.1:$port: Address already in use" \
+    "$(cat "$WORK/err")"
 
 check "an upgrade" "$BUILD/zkfs" -m "$M" upgrade
 check "after which it serves again" says 200 'GET /metrics HTTP/1.1\r\n\r\n'
