@@ -68,8 +68,9 @@ open_for(struct writer *writer)
 }
 
 /*
- * The kernel lets one system call at a time change a directory: those who make
- * and remove names have one each, as the keys of the peers have none.
+ * The kernel lets one system call at a time change a directory, so each writer
+ * has one; and no other host has looked into it, so that no events are raised
+ * there: nobody watches the keys of the peers.
  */
 static void
 name_file(struct writer *writer, const char *dir, size_t i)
@@ -78,15 +79,12 @@ name_file(struct writer *writer, const char *dir, size_t i)
 		(void)snprintf(writer->path, sizeof(writer->path), "%s", dir);
 		return;
 	}
-	if (writer->op != 'c') {
-		(void)snprintf(writer->path, sizeof(writer->path), "%s/n%zu",
-		    dir, i);
-		return;
-	}
-	(void)snprintf(writer->path, sizeof(writer->path), "%s/c%zu", dir, i);
+	(void)snprintf(writer->path, sizeof(writer->path), "%s/%c%zu", dir,
+	    writer->op, i);
 	if (mkdir(writer->path, 0755) < 0 && errno != EEXIST)
 		err(1, "%s", writer->path);
-	(void)snprintf(writer->path, sizeof(writer->path), "%s/c%zu/n", dir, i);
+	(void)snprintf(writer->path, sizeof(writer->path), "%s/%c%zu/n", dir,
+	    writer->op, i);
 }
 
 static void

@@ -9,7 +9,7 @@ load=$tools/zkfs
 . "$(dirname "${BASH_SOURCE[0]}")/zkfs_lib.sh"
 
 first_write() {
-	echo v >"$(dir 1)/first"
+	mountpoint -q "$(dir 1)" && echo v >"$(dir 1)/first"
 }
 
 start=$(now_ms)
