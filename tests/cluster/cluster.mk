@@ -1,6 +1,6 @@
 # Several daemons on one machine, as one ensemble.
 CLUSTER_DIR      := $(BUILD)/tests/cluster
-CLUSTER_PROGRAMS := $(patsubst %,$(CLUSTER_DIR)/%,proxy load audit)
+CLUSTER_PROGRAMS := $(patsubst %,$(CLUSTER_DIR)/%,proxy load audit topicload)
 CLUSTER_DISK     := $(CLUSTER_DIR)/disk.so
 CLUSTER_CLOCK    := $(CLUSTER_DIR)/clock.so
 

@@ -51,3 +51,51 @@ sed -i 's/^c1.1 a0 10 20/c1.1 a0 30 40/; s/^c2.1 a0 12 -.*/c2.1 a0 12 14 append 
     "$WORK/records"
 "$AUDIT" "$top" "$WORK/records" >"$WORK/offsets"
 refuses "do not grow" "$BUILD/tests/lib/history" "$WORK/offsets"
+
+# --- what is said of partitions
+LOADED="$BUILD/tests/cluster/topicload check"
+final=$WORK/final.p0
+lay_queue() {
+	printf '%s\n' 'wa 1 0 2 a' 'wa 1 1 2 b' 'wb 1 0 1 c' 'wa 3 0 1 d' \
+	    >"$final"
+	head -c 30 "$final" >"$WORK/seen"
+	: >"$WORK/seen2"
+	cat >"$WORK/wa.log" <<-END
+		0 1 2 10 20 ok 0
+		1 2 3 21 30 ok 0
+		0 3 1 31 40 ? 110
+		0 4 1 41 50 no 28
+	END
+	echo "0 1 1 15 25 ok 22" >"$WORK/wb.log"
+}
+queue_is_well() {
+	$LOADED "$final" "$WORK/wa.log" "$WORK/wb.log" -- "$WORK/seen" \
+	    "$WORK/seen2"
+}
+lay_queue
+check "all is well in the queue" queue_is_well
+bad_queue() {
+	local text=$1
+	shift
+	lay_queue
+	eval "$*"
+	refuses "$text" queue_is_well
+}
+bad_queue "wb 1: is lost" 'sed -i /wb/d $final; head -c 20 $final >$WORK/seen'
+bad_queue "wb 1: is there twice" 'echo "wb 1 0 1 c" >>$final'
+bad_queue "wa 1: is not whole" 'sed -i "s/wa 1 1/wb 1 1/" $final; : >$WORK/seen'
+bad_queue "wa 1: is there twice, or is not whole" \
+    'sed -i "2{h;d};3G" $final; : >$WORK/seen'
+bad_queue "wc 1: was written by nobody" 'echo "wc 1 0 1 c" >>$final'
+bad_queue "wa 2: was written by nobody" 'echo "wa 2 0 1 c" >>$final'
+bad_queue "is no record" 'echo rubbish >>$final'
+bad_queue "wa 4: was refused, and is there" 'echo "wa 4 0 1 d" >>$final'
+bad_queue "wb 1: was elsewhere" 'sed -i "s/22$/33/" $WORK/wb.log'
+bad_queue "wb 1: was acknowledged and could not be read" \
+    'sed -i "s/22$/-1/" $WORK/wb.log'
+bad_queue "wa 3: is before an older one" '{ echo "wa 3 0 1 d"
+    head -n 3 $final; } >$WORK/new; mv $WORK/new $final'
+bad_queue "wb 1: is after one that began later" \
+    'sed -i "s/15 25/5 8/" $WORK/wb.log'
+bad_queue "$WORK/seen" 'sed -i s/a/b/ $WORK/seen'
+bad_queue "$WORK/seen2" 'cat $final $final >$WORK/seen2'

@@ -15,14 +15,17 @@ sim-queue: $(QUEUE_SIM)
 check-raft: sim-queue
 
 # What the engine does without a mount around it; DIR is on the disk that is
-# to be measured.
+# to be measured.  bench-queue-size: whether appends get slower while a
+# partition grows to MIB.
 QUEUE_BENCH := $(BUILD)/tests/queue/bench/engine
 $(QUEUE_BENCH): $(QUEUE_BENCH).o $(LIBOBJS)
 	@echo "  LD      $@"
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
 bench-queue: $(QUEUE_BENCH)
 	$(Q)$(QUEUE_BENCH) $(or $(DIR),/var/tmp)
+bench-queue-size: $(QUEUE_BENCH)
+	$(Q)$(QUEUE_BENCH) $(or $(DIR),/var/tmp) $(or $(MIB),4096)
 
-.PHONY: sim-queue bench-queue
+.PHONY: sim-queue bench-queue bench-queue-size
 -include $(QUEUE_BENCH).d
 -include $(QUEUE_SIM_OBJS:.o=.d)

@@ -12,7 +12,10 @@
 #include "store/datadir.h"
 
 /*
- * usage: engine DIR
+ * usage: engine DIR [MIB]
+ *
+ * With MIB only this: does the rate of appends fall while a partition grows to
+ * that size?  Exit status 1: below FALL_MIN of what it was.
  *
  * Appends to one partition of a group of one, synced, through the topics'
  * thread: what is left for a mount to lose.  Each writer waits for its answer
@@ -20,12 +23,17 @@
  */
 
 #define WRITERS_MAX 16u
-#define RUN_SEC     2.0
 #define PART        1u
 #define LARGE_BYTES (2ull << 30)
 
+/* The first and the last so many of these steps are compared. */
+#define GROWTH_STEPS 8u
+#define GROWTH_OF    3u
+#define FALL_MIN     0.75
+
 static struct zk_topics_node *node;
 static volatile bool stop;
+static double run_sec = 2.0;
 
 struct writer {
 	pthread_t thread;
@@ -116,8 +124,8 @@ init(struct writer *w, size_t bytes)
 	(void)pthread_cond_init(&w->wake, NULL);
 }
 
-/* Appends a second, of `bytes` each; records in each: for the line. */
-static void
+/* Appends for a while, of `bytes` each; records in each: for the line. */
+static double
 measure(const char *label, unsigned writers, size_t bytes, size_t records)
 {
 	static struct writer all[WRITERS_MAX];
@@ -131,7 +139,7 @@ measure(const char *label, unsigned writers, size_t bytes, size_t records)
 	for (unsigned i = 0; i < writers; i++)
 		if (pthread_create(&all[i].thread, NULL, write_on, &all[i]))
 			exit(1);
-	while (now() - begin < RUN_SEC)
+	while (now() - begin < run_sec)
 		(void)usleep(10000);
 	stop = true;
 	for (unsigned i = 0; i < writers; i++) {
@@ -144,6 +152,7 @@ measure(const char *label, unsigned writers, size_t bytes, size_t records)
 	             "%7.1f MB/s\n",
 	    label, writers, rate, rate * (double)records,
 	    rate * (double)bytes / 1e6);
+	return rate;
 }
 
 static void
@@ -167,13 +176,19 @@ set(uint64_t self)
 	ask(&w, what, NULL, 0);
 }
 
-static void
-fill(uint64_t bytes)
+static uint64_t
+size(void)
 {
 	struct zk_partition_info info = {.end = 0};
 
-	stop = false;
-	while (info.end < bytes) {
+	(void)zk_broker_info(zk_topics_node_broker(node), PART, &info);
+	return info.end;
+}
+
+static void
+fill(uint64_t bytes)
+{
+	while (size() < bytes) {
 		static struct writer w;
 		const struct zk_request what = {
 		    .kind = ZK_REQUEST_APPEND,
@@ -186,7 +201,6 @@ fill(uint64_t bytes)
 		memset(big, 'y', sizeof(big) - 1);
 		big[sizeof(big) - 1] = '\n';
 		ask(&w, what, big, sizeof(big));
-		(void)zk_broker_info(zk_topics_node_broker(node), PART, &info);
 	}
 }
 
@@ -201,7 +215,7 @@ measure_read(void)
 	double begin = now();
 
 	(void)zk_broker_info(broker, PART, &info);
-	for (at = info.start; now() - begin < RUN_SEC; at += len) {
+	for (at = info.start; now() - begin < run_sec; at += len) {
 		if (zk_broker_read(broker, PART, at, buf, sizeof(buf), &len) <
 		        0 ||
 		    len == 0)
@@ -214,14 +228,63 @@ measure_read(void)
 static void
 measure_all(void)
 {
-	measure("100 B, one record per write", 1, 100, 1);
-	measure("100 B, one record per write", 16, 100, 1);
-	measure("1 KiB, one record per write", 1, 1024, 1);
-	measure("1 KiB, one record per write", 16, 1024, 1);
-	measure("64 KiB batches of 100 B", 1, 65500, 655);
-	measure("64 KiB batches of 100 B", 16, 65500, 655);
-	measure("64 KiB batches of 1 KiB", 1, 65536, 64);
-	measure("64 KiB batches of 1 KiB", 16, 65536, 64);
+	(void)measure("100 B, one record per write", 1, 100, 1);
+	(void)measure("100 B, one record per write", 16, 100, 1);
+	(void)measure("1 KiB, one record per write", 1, 1024, 1);
+	(void)measure("1 KiB, one record per write", 16, 1024, 1);
+	(void)measure("64 KiB batches of 100 B", 1, 65500, 655);
+	(void)measure("64 KiB batches of 100 B", 16, 65500, 655);
+	(void)measure("64 KiB batches of 1 KiB", 1, 65536, 64);
+	(void)measure("64 KiB batches of 1 KiB", 16, 65536, 64);
+	fill(LARGE_BYTES);
+	(void)printf("with %llu MiB in the partition:\n", LARGE_BYTES >> 20);
+	(void)measure("100 B, one record per write", 16, 100, 1);
+	(void)measure("64 KiB batches of 1 KiB", 16, 65536, 64);
+	measure_read();
+}
+
+/* --- while it grows ------------------------------------------------------- */
+
+static int
+compare(const void *left, const void *right)
+{
+	const double a = *(const double *)left, b = *(const double *)right;
+
+	return (a > b) - (a < b);
+}
+
+/* A disk of this machine has its moods: the median of some. */
+static double
+median(const double *rates)
+{
+	double sorted[GROWTH_OF];
+
+	memcpy(sorted, rates, sizeof(sorted));
+	qsort(sorted, GROWTH_OF, sizeof(sorted[0]), compare);
+	return sorted[GROWTH_OF / 2];
+}
+
+static int
+measure_growth(uint64_t bytes)
+{
+	static double small[GROWTH_STEPS + 1], large[GROWTH_STEPS + 1];
+	const size_t last = GROWTH_STEPS + 1 - GROWTH_OF;
+	double small_fall, large_fall;
+
+	run_sec = 0.5;
+	for (size_t i = 0; i <= GROWTH_STEPS; i++) {
+		fill(bytes / GROWTH_STEPS * i);
+		(void)printf("with %" PRIu64 " MiB in the partition:\n",
+		    size() >> 20);
+		small[i] = measure("100 B, one record per write", 16, 100, 1);
+		large[i] = measure("64 KiB batches of 1 KiB", 16, 65536, 64);
+	}
+	small_fall = median(&small[last]) / median(small);
+	large_fall = median(&large[last]) / median(large);
+	(void)printf("full / empty: %.2f of the writes of 100 B, %.2f of "
+	             "64 KiB\n",
+	    small_fall, large_fall);
+	return small_fall < FALL_MIN || large_fall < FALL_MIN;
 }
 
 int
@@ -237,6 +300,7 @@ main(int argc, char *argv[])
 	};
 	struct zk_store *store;
 	char *why = NULL;
+	int rc = 0;
 
 	(void)snprintf(dir, sizeof(dir), "%s/zkfs-engine.XXXXXX",
 	    argc > 1 ? argv[1] : "/var/tmp");
@@ -251,15 +315,13 @@ main(int argc, char *argv[])
 		on_fatal(NULL, -EIO, why);
 	set(zk_store_ident(store)->node);
 	(void)setvbuf(stdout, NULL, _IOLBF, 0);
-	measure_all();
-	fill(LARGE_BYTES);
-	(void)printf("with %llu MiB in the partition:\n", LARGE_BYTES >> 20);
-	measure("100 B, one record per write", 16, 100, 1);
-	measure("64 KiB batches of 1 KiB", 16, 65536, 64);
-	measure_read();
+	if (argc > 2)
+		rc = measure_growth(strtoull(argv[2], NULL, 10) << 20);
+	else
+		measure_all();
 	zk_topics_node_stop(node);
 	zk_topics_node_close(node);
 	zk_store_close(store);
 	(void)snprintf(cmd, sizeof(cmd), "rm -rf '%s'", dir);
-	return system(cmd) == 0 ? 0 : 1;
+	return system(cmd) == 0 ? rc : 1;
 }
