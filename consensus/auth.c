@@ -153,6 +153,17 @@ get_introduction(const uint8_t *bytes, size_t len,
 	return true;
 }
 
+/* Another version may say it like us: then it can be named when refused. */
+static void
+get_claim(struct zk_auth *auth, const uint8_t *bytes, size_t len)
+{
+	struct zk_identity claim;
+	unsigned flags;
+
+	if (get_introduction(bytes, len, &claim, &flags))
+		memcpy(auth->peer.name, claim.name, sizeof(auth->peer.name));
+}
+
 /* --- proofs --------------------------------------------------------------- */
 
 /* One pass of HMAC (RFC 2104): the hash of the padded key and two parts. */
@@ -439,10 +450,12 @@ zk_auth_step(struct zk_auth *auth, const uint8_t *bytes, size_t len,
 	zk_dec_init(&dec, bytes, len);
 	(void)zk_dec_u32(&dec);
 	version = zk_dec_u16(&dec);
+	if (version != auth->version && state == ZK_AUTH_HELLO) {
+		get_claim(auth, bytes, len);
+		return refuse(auth, ZK_REFUSED_VERSION, ret_out);
+	}
 	if (version != auth->version)
-		return state == ZK_AUTH_HELLO
-		    ? refuse(auth, ZK_REFUSED_VERSION, ret_out)
-		    : fail(auth, ZK_REFUSED_VERSION);
+		return fail(auth, ZK_REFUSED_VERSION);
 	if (bytes[HEAD_BYTES - 1] != due[state] || len != length_due(state))
 		return fail(auth, ZK_REFUSED_GARBAGE);
 	switch (state) {

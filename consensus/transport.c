@@ -70,9 +70,12 @@ zk_transport_report(const struct conn *conn, enum zk_refusal reason,
     bool by_peer)
 {
 	const struct zk_transport_callbacks *to = &conn->t->callbacks;
+	const struct zk_auth *auth = &conn->auth;
+	/* Who has not said it is whom we dialed. */
 	const struct zk_transport_refusal refusal = {
 	    .address = conn->address,
-	    .name = conn->auth.peer.name,
+	    .name =
+	        auth->peer.name[0] != '\0' ? auth->peer.name : auth->self.wants,
 	    .reason = reason,
 	    .by_peer = by_peer,
 	};

@@ -108,6 +108,7 @@ Test(auth, what_differs_is_refused_with_its_reason)
 	begin();
 	zk_auth_init(&listener, VERSION + 1, &key, &b, nonce_b, NULL);
 	cr_expect_eq(shake(), ZK_REFUSED_VERSION);
+	cr_expect_str_eq(listener.peer.name, "a");
 	/* The refusal is understood across versions. */
 	cr_expect_eq(
 	    zk_auth_step(&dialer, challenge.bytes, challenge.len, &proof),
