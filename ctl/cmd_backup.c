@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/backup.h"
@@ -47,16 +48,41 @@ fail(const struct backup *b, const char *what, int err)
 	return -err;
 }
 
+/* rename(2) would do away with a device, and with a link. */
+static int
+check_target(const struct backup *b)
+{
+	struct stat st;
+
+	if (lstat(b->path, &st) != 0)
+		return errno == ENOENT ? 0 : fail(b, b->path, errno);
+	if (S_ISREG(st.st_mode))
+		return 0;
+	zk_ctl_say(b->ctl, "%s: not a regular file", b->path);
+	return -EINVAL;
+}
+
 static int
 open_both(struct backup *b)
 {
+	struct stat st = {0};
+	int rc = check_target(b);
+
+	if (rc < 0)
+		return rc;
 	b->in = open(b->source, O_RDONLY | O_CLOEXEC);
 	if (b->in < 0)
 		return fail(b, b->source, errno);
-	b->out = open(b->temporary, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC,
-	    0600);
+	b->out = open(b->temporary,
+	    O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
 	if (b->out < 0)
 		return fail(b, b->temporary, errno);
+	if (fstat(b->out, &st) != 0 || !S_ISREG(st.st_mode)) {
+		/* Not ours to remove. */
+		(void)close(b->out);
+		b->out = -1;
+		return fail(b, b->temporary, EEXIST);
+	}
 	/* Two of us at a time, of two ensembles. */
 	if (flock(b->out, LOCK_EX | LOCK_NB) != 0 || ftruncate(b->out, 0) != 0)
 		return fail(b, b->temporary, errno);
@@ -205,6 +231,11 @@ run(struct zk_ctl *ctl, int argc, char **argv)
 	}
 	if (argc - optind != 1)
 		return zk_ctl_usage(ctl);
+	if (strcmp(argv[optind], "-") == 0) {
+		zk_ctl_say(ctl,
+		    "-: it must be a file, which is there when it is whole");
+		return ZK_EXIT_USAGE;
+	}
 	return backup(ctl, argv[optind]);
 }
 

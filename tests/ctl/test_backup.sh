@@ -51,6 +51,20 @@ check_not "nothing is left in the data directory" test -e "$D/backup"
 echo later >"$M/app/config"
 
 # What is refused.
+mknod -m 666 "$WORK/null" c 1 3
+ln -s backup "$WORK/link"
+mkfifo "$WORK/fifo" "$WORK/other.tmp"
+mkdir "$WORK/dir"
+for name in null link fifo dir; do
+	before=$(stat -c "%F %i" "$WORK/$name")
+	refuses "$WORK/$name: not a regular file" \
+	    "$ZKFS" -m "$M" backup "$WORK/$name"
+	same "$name is as it was" "$before" "$(stat -c "%F %i" "$WORK/$name")"
+	check_not "nothing beside $name" test -e "$WORK/$name.tmp"
+done
+refuses "$WORK/other.tmp: " timeout 20 "$ZKFS" -m "$M" backup "$WORK/other"
+check "what is in its place stays" test -p "$WORK/other.tmp"
+refuses "it must be a file" "$ZKFS" -m "$M" backup -
 check "anybody may look at the directory" as_user 4242 ls "$M/.zkfs"
 refuses "only for root" as_user 4242 "$ZKFS" -m "$M" backup "/var/tmp/none.$$"
 exec {open}<"$M/.zkfs/backup"
