@@ -10,7 +10,27 @@ must start_all op_timeout=4s
 must make_place
 for i in 1 2 3; do must start_model $i; done
 
+# All that this test has started, and what it has started, threads and all.
+is_stuck() {
+	local file
+	for file in "$WORK"/pids/*; do
+		grep -qs "^State:.D" /proc/"${file##*/}"/task/*/status &&
+		    return 0
+	done
+	for i in 1 2 3; do
+		grep -qs "^State:.D" /proc/"$(helper_of $i)"/status && return 0
+	done
+	return 1
+}
+nobody_is_stuck() {
+	! is_stuck
+}
+
 kill -STOP "$(helper_of 1)"
+# shellcheck disable=SC2016 # the inner shell expands
+spawn sh -c 'while :; do ls -l "$1/c/d0" "$1/c/d1"; done >/dev/null 2>&1' sh \
+    "$WORK/m1"
+lister=$!
 for i in 1 2 3; do start_churn $i 0 1000000; done
 start_churn 1 1 1000000 4
 rest 2
@@ -26,6 +46,9 @@ check "and a file of it is looked for" timeout 20 sh -c \
 kill -KILL "${churn[1]}"
 check "SIGKILL of who changes something" "$WAITFOR" gone 20 "${churn[1]}"
 wait "${churn[1]}" 2>/dev/null
+kill -KILL "$lister"
+check "of who lists all the time" "$WAITFOR" gone 20 "$lister"
+wait "$lister" 2>/dev/null
 old=$(helper_of 1)
 kill -KILL "$old"
 check "of the helper" "$WAITFOR" gone 20 "$old"
@@ -49,6 +72,7 @@ for i in 2 3; do
 	wait "${churn[$i]}" 2>/dev/null
 done
 for i in 1 2 3; do end_model $i; done
+check "nobody is in state D" wait_until 20 nobody_is_stuck
 
 # --- SIGKILL of a daemon whose helper is at work, and of the helper
 start_churn 2 3 1000000
@@ -62,6 +86,26 @@ for i in 2 3; do
 	wait "${churn[$i]}" 2>/dev/null
 done
 must start_member 1 op_timeout=4s
+
+# --- SIGKILL of a daemon whose helper is stopped, without a quorum, in the
+# middle of everything
+must wait_until 20 back
+start_churn 1 4 1000000
+start_churn 2 4 1000000
+helper=$(helper_of 1)
+kill -STOP "$helper"
+rest 0.5
+kill -STOP "${PID[2]}" "${PID[3]}"
+rest 0.5
+kill_member 1
+check "the helper ends, although it is stopped" "$WAITFOR" gone 20 "$helper"
+end_churn 1 3
+kill -CONT "${PID[2]}" "${PID[3]}"
+kill -KILL "${churn[2]}"
+check "SIGKILL of who changes something" "$WAITFOR" gone 20 "${churn[2]}"
+wait "${churn[2]}" 2>/dev/null
+must start_member 1 op_timeout=4s
 check "and the digests agree" wait_until 20 agree 1 2 3
+check "nobody is in state D" wait_until 20 nobody_is_stuck
 exec 9>&-
 stop_all
