@@ -29,6 +29,9 @@ bench-ensemble: all $(BENCH)/ensemble/steady $(BENCH)/peers/zkfs \
 
 # Between hosts: an ensemble of three on this machine.
 bench-watch: all $(BUILD)/tests/mount/bench_watch $(BUILD)/tests/mount/waitfor
+	$(Q)$(MAKE) --no-print-directory $(BUILD)/tests/mount/watcher \
+	    $(call has_header,zookeeper/zookeeper.h,$(BENCH)/peers/zookeeper) \
+	    $(call has_header,nghttp2/nghttp2.h,$(BENCH)/peers/etcd)
 	$(Q)BUILD=$(BUILD) tests/bench/watch.sh
 
 PEER_BASE := $(BENCH)/table.o $(BENCH)/peers/peer.o $(BENCH_BASE)

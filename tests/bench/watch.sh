@@ -1,6 +1,8 @@
 #!/bin/bash
 # watch.sh: figures of watches between two of three hosts on this machine:
 # from write(2) on one to inotify on another, and how fast a burst is told.
+# What ZooKeeper's and etcd's watches take is measured after it, where they are
+# installed.
 # BUILD and TMPDIR as for run.sh; QUICK=1 is shorter.
 SRC=$(cd "$(dirname "$0")/../.." && pwd)
 BUILD=$(cd "${BUILD:-$SRC/build}" && pwd) || exit 2
@@ -19,7 +21,7 @@ WATCH=$BUILD/tests/mount/bench_watch
 COUNT=2000 BURST=100000
 [ -n "${QUICK:-}" ] && COUNT=300 BURST=20000
 must start_all
-mkdir "$WORK/m1/w" "$WORK/m1/burst"
+mkdir "$WORK/m1/w" "$WORK/m1/unseen" "$WORK/m1/burst"
 is_there() {
 	[ -d "$WORK/m2/burst" ]
 }
@@ -36,6 +38,31 @@ is_there() {
 }
 must wait_until 10 is_there
 helper=$(helper_of 2)
+agree_on() { # DIR
+	[ "$(cd "$WORK/m1/$1" && ls | md5sum)" = \
+	    "$(cd "$WORK/m2/$1" && ls | md5sum)" ]
+}
+check "both hosts list the same" agree_on burst
+# A directory that z2 has never looked at.
+count_of() {
+	awk -v name="zkfs_$1_total" '$1 == name { print $2 }' \
+	    "$WORK/m2/.zkfs/metrics"
+}
+applied() {
+	[ "$(cut -d' ' -f1 "$WORK/m2/.zkfs/digest")" -ge "$1" ]
+}
+is_quiet() {
+	grep -q "^zkfs_watch_waiting 0" "$WORK/m2/.zkfs/metrics"
+}
+must wait_until 10 is_quiet
+tasks=$(count_of watch_tasks) requests=$(count_of fuse_requests)
+must "$WATCH" make "$WORK/m1/unseen" - "$BURST"
+must wait_until 60 applied "$(cut -d' ' -f1 "$WORK/m1/.zkfs/digest")"
+asked=$(($(count_of fuse_requests) - requests))
+printf '%-52s %8d system calls on the mount\n' \
+    "of $BURST changes that nobody watches, another host" \
+    $(($(count_of watch_tasks) - tasks))
+printf '%-52s %8d requests of the kernel, for these figures\n' "" "$asked"
 is_late() {
 	[ "$(awk '$1 == "zkfs_watch_waiting" { print $2 }' \
 	    "$WORK/m2/.zkfs/metrics")" -ge 8000 ]
@@ -48,3 +75,7 @@ kill -CONT "$helper"
 wait "$drain"
 grep "^zkfs_watch" "$WORK/m2/.zkfs/metrics"
 stop_all
+# The others, in the same run.
+for peer in zookeeper etcd; do
+	WATCH_ONLY=1 BUILD=$BUILD "$SRC/tests/bench/peers/$peer.sh"
+done

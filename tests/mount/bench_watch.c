@@ -6,6 +6,7 @@
  *                                     IN_MODIFY below B; and write(2) alone
  *   bench_watch many A B COUNT        the same, until the last of 100 inotify
  *                                     queues with 10 watches each has it
+ *   bench_watch make A - COUNT        only what is below A of the next one
  *   bench_watch burst A B COUNT       names made by transactions below A, as
  *                                     fast as that goes, until the last has
  *                                     been told of below B
@@ -217,6 +218,17 @@ make_names(const char *dir)
 }
 
 static void
+make(void)
+{
+	const double before = now_us();
+
+	make_names(strrchr(top_a, '/'));
+	(void)printf("%-52s %8.0f changes/s\n", "made, and not watched",
+	    (double)count / ((now_us() - before) / 1e6));
+	(void)fflush(stdout);
+}
+
+static void
 burst(void)
 {
 	const char *name = strrchr(top_a, '/');
@@ -259,6 +271,8 @@ main(int argc, char *argv[])
 		many();
 	else if (strcmp(argv[1], "burst") == 0)
 		burst();
+	else if (strcmp(argv[1], "make") == 0)
+		make();
 	else
 		return 2;
 	return 0;

@@ -44,6 +44,12 @@ all_up() {
 	    hosts=127.0.0.1:$(port "$leader"),$rest
 }
 
+if [ -n "${WATCH_ONLY:-}" ]; then
+	for i in 1 2 3; do boot $i; done
+	until_true 60 all_up
+	"$load" watch "etcd: change -> watcher" "$hosts" $((secs * 500))
+	exit
+fi
 start=$(now_ms)
 for i in 1 2 3; do boot $i; done
 until_true 60 "$load" first "127.0.0.1:$(port 1)" 2>/dev/null

@@ -58,6 +58,13 @@ all_up() {
 any=127.0.0.1:$(port 1),127.0.0.1:$(port 2),127.0.0.1:$(port 3)
 
 configure
+if [ -n "${WATCH_ONLY:-}" ]; then
+	for i in 1 2 3; do boot $i; done
+	until_true 60 all_up
+	"$load" load warm set "$hosts" 3 32 "$secs" >/dev/null
+	"$load" watch "zookeeper: change -> watcher" "$hosts" $((secs * 500))
+	exit
+fi
 start=$(now_ms)
 for i in 1 2 3; do boot $i; done
 until_true 60 "$load" first "$any" 2>/dev/null
