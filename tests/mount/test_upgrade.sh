@@ -45,8 +45,7 @@ os.write(t, b"old value")
 os.close(t)
 t = os.open("trunc", os.O_WRONLY | os.O_TRUNC)
 open(sys.argv[1] + "/held", "w").close()
-while not os.path.exists(sys.argv[1] + "/over"):
-    time.sleep(0.05)
+open(sys.argv[1] + "/go").read()
 os.write(t, b"new")
 g.seek(0)
 assert g.read() == "still here"
@@ -55,6 +54,7 @@ list(d)
 fcntl.lockf(f, fcntl.LOCK_UN, 5, 0)
 open(sys.argv[1] + "/holder", "w").close()
 END
+mkfifo "$WORK/go"
 hold_none python3 "$WORK/holder.py" "$WORK"
 holder=$!
 must wait_until 20 test -e "$WORK/held"
@@ -104,7 +104,6 @@ while not os.path.exists(sys.argv[1] + "/over"):
         os.mkdir("d/x%d" % n)
     longest = max(longest, time.monotonic() - t)
     n += 1
-    time.sleep(0.002)
 open(sys.argv[1] + "/writer", "w").write("%d %.1f\n" % (n, longest))
 END
 hold_none python3 "$WORK/writer.py" "$WORK"
@@ -134,6 +133,7 @@ exec 6>&-
 exec 8>&-
 check "the waiter gets the lock" wait_until 20 test -e "$WORK/got"
 : >"$WORK/over"
+: >"$WORK/go"
 check "the writer has met no error" wait_until 20 test -e "$WORK/writer"
 check "nor has the holder" wait_until 20 test -e "$WORK/holder"
 wait "$holder"

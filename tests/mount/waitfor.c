@@ -6,12 +6,15 @@
  *                                        fails at once when PID ends
  *   waitfor unmounted SECONDS DIR        until nothing is
  *   waitfor text SECONDS FILE TEXT       until FILE has a line with TEXT
+ *   waitfor asleep SECONDS PID           until a thread of it waits for an answer
+ *                                        of a FUSE file system
  *   waitfor turns SECONDS                a newline on stdout every 10 ms, but
  *                                        only while the last one was read
  *
  * Exit status 0: it came; 1: the time is over; 2: wrong use.  Every wait is a
  * ppoll(2) of what tells the event: a pidfd, mountinfo, an inotify queue.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -162,6 +165,44 @@ wait_text(const char *path, const char *text)
 	return 0;
 }
 
+/* Whether a thread's kernel stack ends in fs/fuse's wait for an answer. */
+static bool
+is_asking(const char *pid, const char *tid)
+{
+	char path[128], text[64] = "";
+	FILE *file;
+
+	(void)snprintf(path, sizeof(path), "/proc/%.20s/task/%.20s/wchan", pid,
+	    tid);
+	file = fopen(path, "re");
+	if (file == NULL)
+		return false;
+	(void)!fgets(text, sizeof(text), file);
+	(void)fclose(file);
+	return strstr(text, "request_wait") != NULL;
+}
+
+/* Nothing tells when a process falls asleep: so look at each turn. */
+static int
+wait_asleep(const char *pid)
+{
+	char path[64];
+	struct dirent *task;
+	bool asks = false;
+	DIR *tasks;
+
+	(void)snprintf(path, sizeof(path), "/proc/%.20s/task", pid);
+	do {
+		tasks = opendir(path);
+		if (tasks == NULL)
+			return 1;
+		while (!asks && (task = readdir(tasks)) != NULL)
+			asks = is_asking(pid, task->d_name);
+		(void)closedir(tasks);
+	} while (!asks && wait_event(NULL, 0, TURN_MS));
+	return asks ? 0 : 1;
+}
+
 static int
 give_turns(void)
 {
@@ -194,10 +235,13 @@ main(int argc, char **argv)
 		return wait_mount(argv[3], false, NULL);
 	if (strcmp(verb, "text") == 0 && argc == 5)
 		return wait_text(argv[3], argv[4]);
+	if (strcmp(verb, "asleep") == 0 && argc == 4)
+		return wait_asleep(argv[3]);
 	if (strcmp(verb, "turns") == 0 && argc == 3)
 		return give_turns();
-	(void)fputs("usage: waitfor gone|mounted|unmounted|text|turns SECONDS "
-	            "[ARGUMENT...]\n",
+	(void)fputs(
+	    "usage: waitfor gone|mounted|unmounted|text|asleep|turns SECONDS "
+	    "[ARGUMENT...]\n",
 	    stderr);
 	return 2;
 }
