@@ -306,3 +306,88 @@ Test(table, random_changes_agree_with_an_array)
 		    model[slot][0] != '\0' ? model[slot] : NULL);
 	rig_verify();
 }
+
+#define WALK_ROWS 3000u
+
+static bool walk_has[WALK_ROWS + 1];
+
+/* Rows of many pages, some of them on pages of their own. */
+static void
+walk_put(uint64_t slot, uint64_t draw, bool is_new)
+{
+	static uint8_t value[3000];
+	const struct zk_key key = zk_key2(ZK_TABLE_XATTR, 7, slot);
+	const size_t len = draw % 9 == 0 ? 2500 + draw % 500 : draw % 200;
+	int rc;
+
+	memset(value, (int)slot, len);
+	rc = is_new ? zk_row_add(rig.tx, &key, value, len)
+	            : zk_row_put(rig.tx, &key, value, len);
+	cr_assert_eq(rc, 0);
+	walk_has[slot] = true;
+}
+
+/*
+ * Walk on from row to row; delete where the walk is, delete ahead and behind,
+ * put ahead and behind: what comes next is always what the array says.
+ */
+static void
+walk_once(uint64_t *seed, unsigned deletes)
+{
+	const struct zk_key from = zk_key1(ZK_TABLE_XATTR, 7);
+	struct zk_scan scan;
+	uint64_t at = 0;
+
+	cr_assert_eq(zk_scan_begin(rig.tx, &from, from.len, &scan), 0);
+	for (;;) {
+		const uint64_t draw = zk_prng_next(seed);
+		const uint64_t other = 1 + (draw >> 8) % WALK_ROWS;
+		const struct zk_key key = zk_key2(ZK_TABLE_XATTR, 7, other);
+		uint64_t next = at + 1;
+		int rc = zk_scan_next(&scan);
+
+		while (next <= WALK_ROWS && !walk_has[next])
+			next++;
+		if (next > WALK_ROWS) {
+			cr_assert_eq(rc, -ENOENT);
+			break;
+		}
+		cr_assert_eq(rc, 0);
+		at = zk_get_be64(scan.at.bytes + 1 + 8);
+		cr_assert_eq(at, next);
+		if (draw % 100 < deletes) {
+			cr_assert_eq(zk_scan_delete(&scan), 0);
+			walk_has[at] = false;
+		}
+		if (draw >> 40 & 7)
+			continue;
+		if (walk_has[other] && draw >> 44 & 1) {
+			cr_assert_eq(zk_row_delete(rig.tx, &key), 0);
+			walk_has[other] = false;
+		} else {
+			walk_put(other, draw >> 48, draw >> 45 & 1);
+		}
+	}
+	zk_scan_end(&scan);
+}
+
+Test(table, a_walk_deletes_where_it_is)
+{
+	const struct zk_key prefix = zk_key1(ZK_TABLE_XATTR, 7);
+	struct zk_state before;
+	uint64_t seed = 4;
+
+	rig_begin();
+	before = rig.tx->state;
+	for (uint64_t slot = 1; slot <= WALK_ROWS; slot++)
+		walk_put(slot, zk_prng_next(&seed), true);
+	for (unsigned deletes = 0; deletes <= 100; deletes += 10) {
+		walk_once(&seed, deletes);
+		for (unsigned i = 0; i < WALK_ROWS / 2; i++)
+			walk_put(1 + zk_prng_next(&seed) % WALK_ROWS,
+			    zk_prng_next(&seed), i % 2 == 0);
+	}
+	cr_assert_eq(zk_rows_delete(rig.tx, &prefix), 0);
+	cr_expect_eq(rig.tx->state.digest, before.digest);
+	cr_expect_eq(rig.tx->state.row_bytes, before.row_bytes);
+}
