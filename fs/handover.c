@@ -70,7 +70,7 @@ zk_fs_freeze(struct zk_fs *fs, uint32_t timeout_ms)
 	 * What waits for the kernel must be through while requests are still
 	 * served: the kernel may be waiting for one of them.
 	 */
-	if (fs->init_len == 0)
+	if (atomic_load(&fs->init_len) == 0)
 		return -EOPNOTSUPP;
 	if (!zk_notifier_pause(fs, until_ms) || !zk_replay_pause(fs, until_ms))
 		return -EBUSY;

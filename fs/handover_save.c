@@ -213,7 +213,7 @@ static void
 save(struct zk_enc *enc, const struct zk_fs *fs)
 {
 	zk_enc_u32(enc, ZK_HANDOVER_FORMAT);
-	zk_enc_bytes(enc, fs->init, fs->init_len);
+	zk_enc_bytes(enc, fs->init, atomic_load(&fs->init_len));
 	zk_enc_u32(enc, (uint32_t)fs->mount_id);
 	zk_enc_u64(enc, fs->mounted_s);
 	zk_enc_u64(enc, atomic_load(&fs->handle_last));

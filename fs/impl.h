@@ -81,7 +81,7 @@ struct zk_fs {
 	sem_t ended;
 
 	/* What INIT was, for whoever takes over. */
-	size_t init_len;
+	_Atomic size_t init_len; /* 0: not yet; init is whole before it is */
 	uint8_t init[256];
 	bool init_again; /* it is answered once more: to nobody */
 	pthread_mutex_t kept_lock;

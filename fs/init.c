@@ -32,7 +32,7 @@ note_init(struct zk_fs *fs, const void *buf, size_t n)
 	memcpy(&head, buf, sizeof(head));
 	if (n <= sizeof(fs->init)) {
 		memcpy(fs->init, buf, n);
-		fs->init_len = n;
+		atomic_store(&fs->init_len, n);
 	}
 	if (head.opcode != FUSE_INIT || n < sizeof(head) + sizeof(in))
 		return;

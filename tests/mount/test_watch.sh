@@ -59,10 +59,13 @@ exec 9>"$M/eph/master"
 echo me >&9
 list >/dev/null
 exec 9>&-
+# close(2) does not wait for what follows from it.
+must wait_until 10 test ! -e "$M/eph/master"
 same "an ephemeral file ends with its owner" "DELETE eph/master;" \
     "$(list | sed 's/CLOSE_WRITE [^;]*; *//')"
 sh -c 'echo $$ >"$1"; exec cat' sh "$WORK/holder" >/dev/null \
     </dev/null 9>"$M/eph/two"
+must wait_until 10 test ! -e "$M/eph/two"
 same "and with its process" "CREATE eph/two; OPEN eph/two; \
 CLOSE_WRITE eph/two; DELETE eph/two;" "$(list)"
 "$BUILD/zkfs" -m "$M" create -s /w/job-XXXXXXXXXX v >/dev/null
