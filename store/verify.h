@@ -29,7 +29,8 @@ int zk_verify_watched(struct zk_tx *tx, void (*progress)(void *arg), void *arg,
 
 /*
  * Verify the tree in dir, which the caller has locked, and leave it as it is;
- * and that the partitions' file beside it is the one that it knows of.
+ * and that the partitions' file beside it is the one that it knows of, and can
+ * be walked.
  * A child process does it: LMDB trusts its pages, and a damaged one ends the
  * process that looks at it.  A child that makes no progress for 30 s is
  * ended.  On failure *ret_why, when not NULL and unset, gets one malloc'd

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,7 +14,7 @@
 #include "store/datadir.h"
 #include "store/own_rows.h"
 #include "store/store.h"
-#include "store/verify.h"
+#include "store/verify_impl.h"
 
 #define PROGRESS_TIMEOUT_MS 30000
 
@@ -53,25 +52,12 @@ say_alive(void *arg)
 	say(*(const int *)arg, &alive);
 }
 
-/* Nothing is created or written: no lock file, no meta page. */
-static int
-open_file(const char *path, MDB_env **ret_env, struct zk_tx *ret_tx)
+static void
+say_topics(void *arg)
 {
-	const unsigned int flags = MDB_RDONLY | MDB_NOLOCK | MDB_NOSUBDIR;
-	MDB_env *env;
-	int rc;
+	static const struct verdict alive = {.rc = 1, .topics = true};
 
-	rc = zk_err_from_mdb(mdb_env_create(&env));
-	if (rc == 0)
-		rc = zk_err_from_mdb(mdb_env_open(env, path, flags, 0));
-	if (rc == 0)
-		rc = zk_err_from_mdb(
-		    mdb_txn_begin(env, NULL, MDB_RDONLY, &ret_tx->mdb));
-	if (rc == 0)
-		rc = zk_err_from_mdb(
-		    mdb_dbi_open(ret_tx->mdb, NULL, 0, &ret_tx->dbi));
-	*ret_env = env;
-	return rc;
+	say(*(const int *)arg, &alive);
 }
 
 /*
@@ -96,44 +82,6 @@ check_identity(const char *dir, struct zk_tx *tx, char *problem, size_t cap)
 	return -ZK_ECORRUPT;
 }
 
-/*
- * The file of partitions that the tree knows of: it has no journal by which
- * one that was lost, emptied, or is of another time could be told from a new
- * one.  What it holds is not read: it can be long.
- */
-static int
-check_topics(const char *dir, struct zk_tx *tree, char *problem, size_t cap)
-{
-	struct zk_tx tx = {.store = NULL};
-	uint64_t want, got = 0;
-	char path[4096];
-	struct stat st;
-	MDB_env *env;
-	int rc;
-
-	rc = zk_topics_id_get(tree, &want);
-	if (rc < 0)
-		return rc == -ENOENT ? 0 : rc;
-	(void)snprintf(path, sizeof(path), "%s/%s", dir, ZK_DATADIR_TOPICS);
-	if (stat(path, &st) != 0 || st.st_size == 0) {
-		(void)snprintf(problem, cap, "%s, and it was not new: damaged",
-		    access(path, F_OK) == 0 ? "empty" : "missing");
-		return -ZK_ECORRUPT;
-	}
-	rc = open_file(path, &env, &tx);
-	if (rc == 0)
-		rc = zk_topics_id_get(&tx, &got);
-	if (rc == 0 && got == want)
-		return 0;
-	if (rc == 0 || rc == -ENOENT) {
-		(void)snprintf(problem, cap,
-		    "%s: not the one that belongs to this tree",
-		    rc == 0 ? "of another directory" : "made anew");
-		rc = -ZK_ECORRUPT;
-	}
-	return rc;
-}
-
 _Noreturn static void
 child(const char *dir, const char *path, int fd)
 {
@@ -153,7 +101,7 @@ child(const char *dir, const char *path, int fd)
 	if (null >= 0)
 		(void)dup2(null, STDERR_FILENO);
 
-	verdict.rc = open_file(path, &env, &tx);
+	verdict.rc = zk_verify_open(path, &env, &tx);
 	/* Names are looked up by a hash whose key is in the state. */
 	if (verdict.rc == 0) {
 		(void)zk_state_get(&tx, &tx.state); /* tells it again */
@@ -164,11 +112,10 @@ child(const char *dir, const char *path, int fd)
 		verdict.rc = check_identity(dir, &tx, verdict.problem,
 		    sizeof(verdict.problem));
 	if (verdict.rc == 0) {
+		say_topics(&fd);
 		verdict.topics = true;
-		verdict.rc = 1;
-		say(fd, &verdict);
-		verdict.rc = check_topics(dir, &tx, verdict.problem,
-		    sizeof(verdict.problem));
+		verdict.rc = zk_verify_topics(dir, &tx, say_topics, &fd,
+		    verdict.problem, sizeof(verdict.problem));
 	}
 	say(fd, &verdict);
 	_exit(0);

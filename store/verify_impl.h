@@ -98,6 +98,13 @@ int zk_verify_share_row(struct zk_verifier *v, const struct zk_scan *scan);
 int zk_verify_member_row(struct zk_verifier *v, const struct zk_scan *scan);
 int zk_verify_seat_row(struct zk_verifier *v, const struct zk_scan *scan);
 
+/* verify_topics.c */
+/* A file to read rows from.  Nothing is created: no lock, no meta page. */
+int zk_verify_open(const char *path, MDB_env **ret_env, struct zk_tx *ret_tx);
+/* *problem: of what is -ZK_ECORRUPT.  progress: as of zk_verify_watched(). */
+int zk_verify_topics(const char *dir, struct zk_tx *tree,
+    void (*progress)(void *arg), void *arg, char *problem, size_t cap);
+
 /* verify_pages.c: the list of free pages against the pages in use. */
 int zk_verify_pages_begin(struct zk_verifier *v);
 int zk_verify_pages_note(struct zk_verifier *v, const struct zk_scan *scan);
