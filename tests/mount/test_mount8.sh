@@ -12,6 +12,12 @@ elif [ ! -x /sbin/mount.zkfs ]; then
 	install -m 755 "$BUILD/mount.zkfs" "$WORK/upper/"
 	ln -s mount.zkfs "$WORK/upper/mount.fuse.zkfs"
 	ZKFS_APART=1 exec unshare -m --propagation private bash -c '
+		# This copy of the mounts of other tests would keep them alive.
+		while read -r _ _ _ _ at rest; do
+			case $rest in
+			*" - fuse.zkfs "*) umount -l "$at" ;;
+			esac
+		done <<<"$(cat /proc/self/mountinfo)"
 		mount -t overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" \
 		    overlay "$1" 2>/dev/null
 		exec bash "$3"' sh "$(realpath /sbin)" "$WORK" "$0"
