@@ -109,8 +109,10 @@ struct zk_member {
 	uint64_t roster_again_ms; /* look at it again then; 0: no need */
 	uint64_t founding;        /* the term in which they were proposed */
 	uint64_t lead;            /* who is to lead instead; 0: nobody */
-	uint64_t leaver; /* a voter that is being let go, and since when */
-	uint64_t leaver_ms;
+	struct zk_leaver {
+		uint64_t node; /* a voter that is being let go; 0: free */
+		uint64_t since_ms;
+	} leavers[ZK_VOTERS_MAX];
 	uint64_t lost[ZK_MEMBERS_MAX]; /* whose connections broke; 0: free */
 
 	struct zk_member_counts counts;

@@ -123,11 +123,33 @@ change(struct zk_member *m, enum zk_conf_op op, uint64_t node)
 static bool
 may_go(struct zk_member *m, uint64_t node)
 {
-	if (m->leaver != node) {
-		m->leaver = node;
-		m->leaver_ms = m->now.mono_ms;
+	struct zk_leaver *leaver = NULL;
+
+	for (size_t i = 0; i < ZK_VOTERS_MAX; i++) {
+		if (m->leavers[i].node == node)
+			return can_spare(m, node,
+			    m->now.mono_ms - m->leavers[i].since_ms);
+		if (m->leavers[i].node == 0)
+			leaver = &m->leavers[i];
 	}
-	return can_spare(m, node, m->now.mono_ms - m->leaver_ms);
+	if (leaver != NULL)
+		*leaver = (struct zk_leaver){node, m->now.mono_ms};
+	return false;
+}
+
+/* Who is gone, or is to stay after all, may be let go another time. */
+static void
+forget_leavers(struct zk_member *m, const struct zk_roster *roster)
+{
+	for (size_t i = 0; i < ZK_VOTERS_MAX; i++) {
+		struct zk_leaver *leaver = &m->leavers[i];
+		const struct zk_roster_row *row = leaver->node != 0
+		    ? zk_roster_find_node(roster, leaver->node)
+		    : NULL;
+
+		if (row == NULL || row->role != ZK_ROSTER_LEAVING)
+			leaver->node = 0;
+	}
 }
 
 static int
@@ -176,6 +198,7 @@ align_all(struct zk_member *m, const struct zk_roster *roster)
 {
 	int rc, result = 1;
 
+	forget_leavers(m, roster);
 	for (size_t i = 0; i < roster->count; i++) {
 		rc = align(m, &roster->rows[i]);
 		if (rc == 0)
@@ -256,7 +279,8 @@ zk_member_tick_roster(struct zk_member *m)
 	if (!zk_member_leads(m)) {
 		/* Who leads next looks at all of it. */
 		m->roster_changed = true;
-		m->roster_again_ms = m->lead = m->leaver = 0;
+		m->roster_again_ms = m->lead = 0;
+		memset(m->leavers, 0, sizeof(m->leavers));
 		return;
 	}
 	m->lead = 0;

@@ -404,5 +404,13 @@ zk_member_tick_session(struct zk_member *m)
 uint32_t
 zk_member_session_wait(const struct zk_member *m)
 {
-	return zk_member_alone(m) ? UINT32_MAX : ping_interval(m);
+	const uint64_t end = zk_member_lease_end(m);
+
+	if (zk_member_alone(m))
+		return UINT32_MAX;
+	/* Who gives up late may be too late. */
+	if (m->session != 0 && end > m->now.mono_ms &&
+	    end - m->now.mono_ms < ping_interval(m))
+		return (uint32_t)(end - m->now.mono_ms);
+	return ping_interval(m);
 }

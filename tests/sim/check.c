@@ -487,7 +487,7 @@ check_tree(struct sim *sim, struct sim_host *host)
 bool
 sim_has_converged(struct sim *sim)
 {
-	const struct sim_host *first = any_member(sim);
+	struct sim_host *first = any_member(sim);
 	const size_t slots = sizeof(sim->digests) / sizeof(sim->digests[0]);
 
 	/* Digests at one index are compared as soon as they are seen. */
@@ -498,7 +498,8 @@ sim_has_converged(struct sim *sim)
 		    (!host->up || host->applied != first->applied))
 			return false;
 	}
-	return sim->digests[first->applied % slots].index == first->applied;
+	return sim->digests[first->applied % slots].index == first->applied &&
+	    sim_roster_is_met(sim, first);
 }
 
 static void
@@ -541,6 +542,7 @@ sim_check_end(struct sim *sim)
 {
 	bool idle = true;
 
+	sim->ended = true;
 	for (unsigned i = 0; i < sim->count; i++)
 		if (sim_is_member(sim, &sim->hosts[i]) &&
 		    (!sim->hosts[i].up || !sim_clients_idle(&sim->hosts[i])))

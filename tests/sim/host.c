@@ -143,7 +143,9 @@ open_member(struct sim_host *host)
 	static const uint8_t ensemble[16] = "a test ensemble";
 	struct sim *sim = host->sim;
 	const struct zk_member_time now = time_of(host);
+	struct zk_roster *roster = NULL;
 	struct zk_conf founders;
+	int rc;
 	struct zk_member_options options = {
 	    .store = host->store,
 	    .seed = zk_mix64(zk_prng_next(&host->rng)) | 1,
@@ -167,7 +169,16 @@ open_member(struct sim_host *host)
 	};
 
 	founders_of(sim, host, &founders);
-	return zk_member_open(&options, &now, &host->member);
+	if (sim->has_roster && founders.count > 0) {
+		roster = malloc(sizeof(*roster));
+		if (roster == NULL)
+			abort();
+		sim_roster_founders(sim, roster);
+		options.roster = roster;
+	}
+	rc = zk_member_open(&options, &now, &host->member);
+	free(roster);
+	return rc;
 }
 
 static void

@@ -78,6 +78,7 @@ static const char *const mark_names[MARK_COUNT] = {
     [MARK_MEMBER_REMOVED] = "member removed",
     [MARK_CHANGE_TRUNCATED] = "change of members undone",
     [MARK_TRANSFER] = "leadership handed over",
+    [MARK_ROSTER_CHANGED] = "change of the roster",
 };
 
 /* What a run leaves behind, in memory that is shared with its process. */

@@ -152,6 +152,10 @@ sim_operator_turn(struct sim *sim, struct sim_host *host)
 {
 	struct sim_order *order = &sim->order;
 
+	if (order->wanted && sim->has_roster) {
+		sim_roster_turn(sim, host);
+		return;
+	}
 	if (!order->wanted || raft_of(host)->role != ZK_LEADER)
 		return;
 	if (order->until_us < sim->now_us ||

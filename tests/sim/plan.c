@@ -87,6 +87,8 @@ draw_ensemble(struct sim *sim, uint64_t *rng)
 	sim->count = sim_chance(rng, 30) ? 5 : 3;
 	founders = sim->count;
 	sim->changing = sim_chance(rng, 40);
+	sim->has_roster =
+	    sim->changing && (zk_mix64(sim->options.seed * 3 + 2) & 1) != 0;
 	if (sim->changing && sim_chance(rng, 60))
 		founders = 1 + (unsigned)sim_random(rng, sim->count);
 	for (unsigned i = 0; i < founders; i++)

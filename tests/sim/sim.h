@@ -76,6 +76,7 @@ enum sim_mark {
 	MARK_MEMBER_REMOVED,
 	MARK_CHANGE_TRUNCATED,
 	MARK_TRANSFER,
+	MARK_ROSTER_CHANGED,
 	MARK_COUNT
 };
 
@@ -220,6 +221,7 @@ struct sim_fault {
 /* What an operator asks of the leader; one thing at a time. */
 struct sim_order {
 	bool wanted, transfer;
+	unsigned verb; /* to the roster, and not answered yet; 0: none */
 	unsigned host;
 	uint64_t arg, until_us;
 };
@@ -238,6 +240,7 @@ struct sim {
 	unsigned count;           /* hosts */
 	bool quiet;               /* no more faults */
 	bool changing;            /* members come and go */
+	bool has_roster;          /* by commands, not by a word to the leader */
 	bool disks_fill;          /* some time */
 	uint32_t log_keep;        /* short: members soon lag behind; 0: not */
 	uint32_t uncommitted_max; /* little; 0: not */
@@ -265,6 +268,7 @@ struct sim {
 	struct {
 		uint64_t stream, index;
 	} snapshots[64]; /* on their way */
+	bool ended;      /* what is not as it should be is so for ever */
 	bool failed;
 	char failure[256];
 };
@@ -294,6 +298,11 @@ struct sim_host *sim_leader(struct sim *sim);
 void sim_operator_watch(struct sim *sim);
 void sim_operator_turn(struct sim *sim, struct sim_host *host);
 bool sim_is_member(struct sim *sim, const struct sim_host *host);
+
+/* roster.c: by way of the roster */
+void sim_roster_founders(const struct sim *sim, struct zk_roster *ret_roster);
+void sim_roster_turn(struct sim *sim, struct sim_host *via);
+bool sim_roster_is_met(struct sim *sim, struct sim_host *host);
 
 /* net.c */
 void sim_send(struct sim_host *from, uint64_t to_node, const void *bytes,
