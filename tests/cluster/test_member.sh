@@ -29,8 +29,9 @@ refuses "Permission denied" as_user 1000 sh -c "echo remove z3 \
 >'$WORK/m1/.zkfs/member'"
 refuses "no member of that name" zkfs 1 member remove z9
 refuses "no member of that name" zkfs 2 member promote z9
-refuses "not a request" zkfs 2 member add z9
-refuses "not a request" zkfs 2 member add z9=nowhere
+refuses "not NAME=ADDR:PORT" zkfs 2 member add z9
+refuses "not NAME=ADDR:PORT" zkfs 2 member add z9=nowhere
+refuses "Invalid argument" bash -c "echo add z9=nowhere >'$WORK/m2/.zkfs/member'"
 refuses "there is a member of that name" zkfs 2 member add z1=127.0.0.1:1
 refuses "a member with that address" zkfs 3 member add \
     z9=127.0.0.1:"${PORT[1]}"
