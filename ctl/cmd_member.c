@@ -29,6 +29,7 @@ struct request {
 	uint32_t wait_ms;
 };
 
+/* ctl NULL: nothing is said of what fails. */
 static int
 read_members(const struct zk_ctl *ctl, const struct zk_ctl_mount *mount,
     char **ret_text)
@@ -38,7 +39,7 @@ read_members(const struct zk_ctl *ctl, const struct zk_ctl_mount *mount,
 
 	rc = path == NULL ? -ENOMEM
 	                  : zk_ctl_read_file(path, FILE_BYTES_MAX, ret_text);
-	if (rc < 0)
+	if (rc < 0 && ctl != NULL)
 		zk_ctl_say_errno(ctl, path == NULL ? "members" : path, -rc);
 	free(path);
 	return rc;
@@ -148,17 +149,42 @@ is_done(const char *verb, const char *role)
 	return strcmp(role, "voter") == 0 || strcmp(role, "leader") == 0;
 }
 
+/* Whether the mount is that member's own. */
+static bool
+is_own(const struct zk_ctl_mount *mount, const char *name)
+{
+	char *path = zk_ctl_where_control(mount, "status");
+	const size_t len = strlen(name);
+	char *text = NULL, *at;
+	bool own = false;
+
+	if (path != NULL &&
+	    zk_ctl_read_file(path, FILE_BYTES_MAX, &text) >= 0) {
+		at = strstr(text, "\nmember:");
+		if (at != NULL) {
+			at += strlen("\nmember:");
+			at += strspn(at, " ");
+			own = strncmp(at, name, len) == 0 && at[len] == '\n';
+		}
+		free(text);
+	}
+	free(path);
+	return own;
+}
+
 /* What was agreed the leader carries out: look until it has. */
 static int
 wait_done(const struct zk_ctl *ctl, const struct zk_ctl_mount *mount,
-    const char *verb, const char *name, uint32_t wait_ms)
+    const char *verb, const char *name, uint32_t wait_ms, bool leaves)
 {
 	const struct timespec pause = {0, LOOK_AGAIN_MS * 1000000L};
 	char role[32];
 
 	for (uint32_t waited = 0;; waited += LOOK_AGAIN_MS) {
-		if (find_role(ctl, mount, name, role, sizeof(role)) < 0)
-			return ZK_EXIT_FAILED;
+		/* A member that is out ends, and its mount with it. */
+		if (find_role(leaves ? NULL : ctl, mount, name, role,
+		        sizeof(role)) < 0)
+			return leaves ? ZK_EXIT_OK : ZK_EXIT_FAILED;
 		if (is_done(verb, role))
 			return ZK_EXIT_OK;
 		if (waited >= wait_ms)
@@ -174,6 +200,7 @@ static int
 change(const struct zk_ctl *ctl, const struct zk_ctl_mount *mount,
     const char *verb, const char *what, const struct request *request)
 {
+	const bool leaves = strcmp(verb, "remove") == 0 && is_own(mount, what);
 	int status;
 
 	status = send_request(ctl, mount, verb, what);
@@ -181,7 +208,7 @@ change(const struct zk_ctl *ctl, const struct zk_ctl_mount *mount,
 	if (status != ZK_EXIT_OK || strcmp(verb, "add") == 0 ||
 	    request->wait_ms == 0)
 		return status;
-	return wait_done(ctl, mount, verb, what, request->wait_ms);
+	return wait_done(ctl, mount, verb, what, request->wait_ms, leaves);
 }
 
 static bool

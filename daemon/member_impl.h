@@ -109,6 +109,7 @@ struct zk_member {
 	uint64_t roster_again_ms; /* look at it again then; 0: no need */
 	uint64_t founding;        /* the term in which they were proposed */
 	uint64_t lead;            /* who is to lead instead; 0: nobody */
+	uint64_t lead_until_ms;   /* unless that cannot be until then */
 	struct zk_leaver {
 		uint64_t node; /* a voter that is being let go; 0: free */
 		uint64_t since_ms;

@@ -20,6 +20,9 @@ _Static_assert(ZK_ROSTER_MAX == ZK_MEMBERS_MAX, "all in it can be members");
 _Static_assert(ZK_ROSTER_VOTERS_MAX == ZK_VOTERS_MAX, "and voters");
 _Static_assert(ZK_ROSTER_OBSERVERS_MAX == ZK_LEARNERS_MAX, "and learners");
 
+/* Who is to lead may still have to become a voter: so long that is awaited. */
+#define LEAD_MS 30000u
+
 int
 zk_member_roster_init(struct zk_member *m, const struct zk_roster *roster)
 {
@@ -39,8 +42,10 @@ zk_member_on_members(void *arg, uint64_t lead)
 	struct zk_member *m = arg;
 
 	m->roster_changed = true;
-	if (lead != 0)
+	if (lead != 0) {
 		m->lead = lead;
+		m->lead_until_ms = m->now.mono_ms + LEAD_MS;
+	}
 	if (m->options.sink.members != NULL)
 		m->options.sink.members(m->options.sink.arg);
 }
@@ -283,9 +288,11 @@ zk_member_tick_roster(struct zk_member *m)
 		memset(m->leavers, 0, sizeof(m->leavers));
 		return;
 	}
-	m->lead = 0;
-	if (lead != 0 && lead != zk_member_raft(m)->self)
-		(void)zk_replica_transfer(m->replica, lead);
+	if (lead == zk_member_raft(m)->self ||
+	    m->now.mono_ms >= m->lead_until_ms)
+		m->lead = 0;
+	else if (lead != 0 && zk_replica_transfer(m->replica, lead) == 0)
+		m->lead = 0;
 	if (!m->roster_changed &&
 	    (m->roster_again_ms == 0 || m->now.mono_ms < m->roster_again_ms))
 		return;

@@ -44,6 +44,7 @@ same "the list is JSON, too" 3 "$(zkfs 1 member list -j | tr , '\n' |
 check "a voter is added" zkfs 2 member add z4=127.0.0.1:"${PORT[4]}"
 same "it is expected" joining "$(role_of 2 z4)"
 must start_member 4
+check "it is to lead, once it has a vote" zkfs 2 member transfer z4
 for i in 1 2 3 4; do
 	check "z4 becomes a voter, says z$i" wait_until 20 has_members $i \
 	    "z1=voter z2=voter z3=voter z4=voter"
@@ -101,7 +102,7 @@ refused_now() {
 check "of two that are there none is let go" wait_until 10 refused_now
 check "but the one that is gone" zkfs 1 member remove "z$b"
 same "two are left" "z1=voter z$a=voter" "$(members 1)"
-check "now one can be spared" zkfs 1 member remove "z$a"
+check "now one can be spared, as it says itself" zkfs "$a" member remove "z$a"
 check "and ends" ends "$a" 32
 same "one is left" z1=voter "$(members 1)"
 refuses "no majority" zkfs 1 member remove z1
