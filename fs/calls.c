@@ -61,9 +61,9 @@ look_soon_locked(struct zk_calls *calls, struct zk_call *call)
 		return;
 	TAILQ_REMOVE(&calls->timed, call, live);
 	call->deadline_ms = soon < call->limit_ms ? soon : call->limit_ms;
-	TAILQ_FOREACH(next, &calls->timed, live)
-	if (next->deadline_ms > call->deadline_ms)
-		break;
+	next = TAILQ_FIRST(&calls->timed);
+	while (next != NULL && next->deadline_ms <= call->deadline_ms)
+		next = TAILQ_NEXT(next, live);
 	if (next != NULL)
 		TAILQ_INSERT_BEFORE(next, call, live);
 	else
