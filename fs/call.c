@@ -372,6 +372,17 @@ zk_call_defer(struct zk_call *call)
 	(void)pthread_mutex_unlock(&calls->lock);
 }
 
+bool
+zk_call_defer_shown(struct zk_call *call, uint32_t ms)
+{
+	call->shown = zk_notify_ticket(call->fs);
+	if (zk_notify_has_told(call->fs, call->shown))
+		return false;
+	call->shown_by_ms = zk_now_ms() + ms;
+	zk_call_defer(call);
+	return true;
+}
+
 void
 zk_call_hold(struct zk_call *call, struct zk_call_list *list)
 {

@@ -76,6 +76,8 @@ struct zk_call {
 	struct zk_call_list *in_step;
 	bool in_live, in_poke;
 	bool answered, submitted, interrupted, cancelled;
+	uint64_t shown;       /* in ready until that is told; see notify.h */
+	uint64_t shown_by_ms; /* but not after that */
 	bool moving; /* not to be refused, but to be kept; see handover.h */
 	unsigned refs;
 
@@ -178,6 +180,14 @@ void zk_call_wait(struct zk_call *call);
  * tree, instead of here.
  */
 void zk_call_defer(struct zk_call *call);
+
+/*
+ * The same, when the kernel has been told of all that had changed until now,
+ * so that what is read after the reply is no older; or after so many ms.  False
+ * when it has been told already: reply.
+ */
+#define ZK_SHOWN_MS 500u
+bool zk_call_defer_shown(struct zk_call *call, uint32_t ms);
 
 /* A closed file's command was applied: look at the waiting calls. */
 void zk_calls_kick(struct zk_fs *fs);

@@ -108,6 +108,14 @@ serve_interrupted(struct zk_fs *fs)
 	return call != NULL;
 }
 
+/* The kernel may still have what is older than the answer. */
+static bool
+is_unseen(struct zk_fs *fs, const struct zk_call *call)
+{
+	return call->shown != 0 && zk_now_ms() < call->shown_by_ms &&
+	    !zk_notify_has_told(fs, call->shown);
+}
+
 /* One call whose answer may go on now. */
 static bool
 serve_ready(struct zk_fs *fs)
@@ -117,6 +125,8 @@ serve_ready(struct zk_fs *fs)
 
 	(void)pthread_mutex_lock(&calls->lock);
 	call = TAILQ_FIRST(&calls->ready);
+	while (call != NULL && is_unseen(fs, call))
+		call = TAILQ_NEXT(call, step);
 	if (call != NULL)
 		zk_call_unstep_locked(calls, call);
 	(void)pthread_mutex_unlock(&calls->lock);
@@ -347,11 +357,16 @@ serve_reap(struct zk_fs *fs)
 static uint64_t
 next_wake(const struct zk_calls *calls, bool retry)
 {
-	const struct zk_call *first = TAILQ_FIRST(&calls->timed);
+	const struct zk_call *first = TAILQ_FIRST(&calls->timed), *call;
 	uint64_t now = zk_now_ms(), wake = now + IDLE_MS;
 
 	if (first != NULL && first->deadline_ms < wake)
 		wake = first->deadline_ms;
+	/* Only those who wait for what the kernel is told are left in there. */
+	call = TAILQ_FIRST(&calls->ready);
+	for (; call != NULL; call = TAILQ_NEXT(call, step))
+		if (call->shown_by_ms < wake)
+			wake = call->shown_by_ms;
 	if (calls->reap_due_ms != 0 && calls->reap_due_ms < wake)
 		wake = calls->reap_due_ms;
 	if (retry && now + RETRY_MS < wake)

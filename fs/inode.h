@@ -37,6 +37,7 @@ struct zk_inode {
 
 	/* What the notifier still has to say; see notify.h. */
 	bool queued, stale_attr, stale_data;
+	uint64_t seq; /* while stale_attr */
 	unsigned tries;
 	uint64_t retry_ms;
 	uint64_t hold_ms;   /* not before that, see tell_inode() */

@@ -44,6 +44,15 @@ is_queued(const struct zk_stale_name *s, uint64_t parent, const char *name,
 
 /* Under the lock. */
 static void
+set_all_names(struct zk_notifier *n)
+{
+	if (!n->all_names)
+		n->all_seq = ++n->seq;
+	n->all_names = true;
+}
+
+/* Under the lock. */
+static void
 queue_name(struct zk_notifier *n, uint64_t parent, const char *name,
     size_t name_len)
 {
@@ -53,14 +62,16 @@ queue_name(struct zk_notifier *n, uint64_t parent, const char *name,
 	if (is_queued(*bucket, parent, name, name_len))
 		return;
 	stale = NULL;
+	n->seq++;
 	if (n->name_count < ZK_NOTIFY_NAMES_MAX || !n->has_epoch)
 		stale = malloc(sizeof(*stale) + name_len + 1);
 	if (stale == NULL) {
-		n->all_names = true;
+		set_all_names(n);
 		return;
 	}
 	*stale = (struct zk_stale_name){
 	    .next = *bucket,
+	    .seq = n->seq,
 	    .parent = parent,
 	    .name_len = name_len,
 	};
@@ -93,9 +104,19 @@ zk_notify_all_names(struct zk_fs *fs)
 	struct zk_notifier *n = &fs->notifier;
 
 	(void)pthread_mutex_lock(&fs->inodes.lock);
-	n->all_names = true;
+	set_all_names(n);
 	(void)pthread_cond_signal(&n->work);
 	(void)pthread_mutex_unlock(&fs->inodes.lock);
+}
+
+/* Under the lock. */
+static void
+set_stale(struct zk_notifier *n, struct zk_inode *inode, bool data)
+{
+	if (!inode->stale_attr)
+		inode->seq = ++n->seq;
+	inode->stale_attr = true;
+	inode->stale_data = inode->stale_data || data;
 }
 
 /* Under the lock. */
@@ -119,13 +140,56 @@ zk_notify_inode(struct zk_fs *fs, uint64_t ino, bool data)
 	(void)pthread_mutex_lock(&fs->inodes.lock);
 	inode = zk_inodes_find(&fs->inodes, ino);
 	if (zk_inode_is_known(inode)) {
-		inode->stale_attr = true;
-		inode->stale_data = inode->stale_data || data;
+		set_stale(n, inode, data);
 		if (!inode->queued)
 			queue_inode(n, inode);
 		(void)pthread_cond_signal(&n->work);
 	}
 	(void)pthread_mutex_unlock(&fs->inodes.lock);
+}
+
+/* Under the lock: the first that is still to be told, or has been begun. */
+static uint64_t
+first_untold(const struct zk_notifier *n)
+{
+	uint64_t first = n->seq + 1;
+
+	if (n->telling_seq != 0 && n->telling_seq < first)
+		first = n->telling_seq;
+	if (n->inode_first != NULL && n->inode_first->seq < first)
+		first = n->inode_first->seq;
+	if (n->name_first != NULL && n->name_first->seq < first)
+		first = n->name_first->seq;
+	if (n->all_names && n->all_seq < first)
+		first = n->all_seq;
+	return first;
+}
+
+uint64_t
+zk_notify_ticket(struct zk_fs *fs)
+{
+	uint64_t ticket;
+
+	(void)pthread_mutex_lock(&fs->inodes.lock);
+	ticket = fs->notifier.seq;
+	(void)pthread_mutex_unlock(&fs->inodes.lock);
+	return ticket;
+}
+
+bool
+zk_notify_has_told(struct zk_fs *fs, uint64_t ticket)
+{
+	struct zk_notifier *n = &fs->notifier;
+	bool told;
+
+	(void)pthread_mutex_lock(&fs->inodes.lock);
+	/* What is not told at an end is told by who comes next, or nobody. */
+	told =
+	    !n->started || n->stopping || n->paused || first_untold(n) > ticket;
+	if (!told && (n->awaited == 0 || ticket < n->awaited))
+		n->awaited = ticket;
+	(void)pthread_mutex_unlock(&fs->inodes.lock);
+	return told;
 }
 
 void
@@ -151,11 +215,12 @@ zk_notify_all(struct zk_fs *fs)
 		     inode != NULL; inode = inode->next) {
 			if (!zk_inode_is_known(inode))
 				continue;
-			inode->stale_attr = inode->stale_data = true;
+			set_stale(n, inode, true);
 			if (!inode->queued)
 				queue_inode(n, inode);
 		}
-	n->all_names = n->has_epoch;
+	if (n->has_epoch)
+		set_all_names(n);
 	(void)pthread_cond_signal(&n->work);
 	(void)pthread_mutex_unlock(&fs->inodes.lock);
 }
@@ -191,6 +256,18 @@ zk_notify_wait(struct zk_fs *fs, uint64_t ino)
 		if (held)
 			(void)nanosleep(&pause, NULL);
 	}
+}
+
+/* Under the lock. */
+static void
+queue_inode_first(struct zk_notifier *n, struct zk_inode *inode)
+{
+	inode->queued = true;
+	inode->queued_ms = zk_now_ms();
+	inode->queue_next = n->inode_first;
+	if (n->inode_first == NULL)
+		n->inode_last = &inode->queue_next;
+	n->inode_first = inode;
 }
 
 static void
@@ -239,8 +316,9 @@ tell_inode(struct zk_fs *fs, struct zk_inode *inode)
 	}
 	inode->tries = 0;
 	inode->queued = false;
+	/* It changed meanwhile, before all that waits. */
 	if (inode->stale_attr)
-		queue_inode(n, inode);
+		queue_inode_first(n, inode);
 	else
 		(void)zk_inodes_put(&fs->inodes, inode);
 }
@@ -336,6 +414,58 @@ rest(struct zk_fs *fs, uint64_t until_ms)
 		    &fs->inodes.lock, &until);
 }
 
+void
+zk_notify_names_now(struct zk_fs *fs)
+{
+	struct zk_notifier *n = &fs->notifier;
+	bool any;
+
+	(void)pthread_mutex_lock(&fs->inodes.lock);
+	any = n->has_epoch && !n->paused && !n->stopping &&
+	    (n->name_first != NULL || n->all_names || n->telling_name);
+	(void)pthread_mutex_unlock(&fs->inodes.lock);
+	/* This takes no lock of the kernel's that a request could hold. */
+	if (any)
+		(void)send_epoch(fs);
+}
+
+/* Under the lock, which is off meanwhile: somebody waits for what is told. */
+static void
+wake_calls(struct zk_fs *fs)
+{
+	fs->notifier.awaited = 0;
+	(void)pthread_mutex_unlock(&fs->inodes.lock);
+	zk_calls_wake(fs);
+	(void)pthread_mutex_lock(&fs->inodes.lock);
+}
+
+/* Under the lock: the oldest of what is to be told.  False: there is nothing. */
+static bool
+tell_one(struct zk_fs *fs)
+{
+	struct zk_notifier *n = &fs->notifier;
+	struct zk_inode *inode = n->inode_first;
+	const uint64_t first = first_untold(n);
+
+	if (first > n->seq)
+		return false;
+	n->telling_seq = first;
+	if (inode != NULL && inode->seq == first) {
+		n->inode_first = inode->queue_next;
+		if (n->inode_first == NULL)
+			n->inode_last = &n->inode_first;
+		tell_inode(fs, inode);
+	} else if (n->all_names && n->all_seq == first) {
+		tell_all_names(fs);
+	} else {
+		n->telling_name = true;
+		tell_name(fs);
+		n->telling_name = false;
+	}
+	n->telling_seq = 0;
+	return true;
+}
+
 static void *
 notify(void *arg)
 {
@@ -353,22 +483,15 @@ notify(void *arg)
 			rest(fs, 0);
 			continue;
 		}
+		if (n->awaited != 0 && first_untold(n) > n->awaited)
+			wake_calls(fs);
 		next = requeue_due(n);
 		n->telling = true;
-		struct zk_inode *inode = n->inode_first;
-
-		if (inode != NULL) {
-			n->inode_first = inode->queue_next;
-			if (n->inode_first == NULL)
-				n->inode_last = &n->inode_first;
-			tell_inode(fs, inode);
-		} else if (n->all_names) {
-			tell_all_names(fs);
-		} else if (n->name_first != NULL) {
-			tell_name(fs);
-		} else {
+		if (!tell_one(fs)) {
 			n->telling = false;
-			rest(fs, next);
+			/* Also one who has begun to wait just now. */
+			if (n->awaited == 0)
+				rest(fs, next);
 		}
 	}
 	(void)pthread_mutex_unlock(&fs->inodes.lock);
@@ -403,7 +526,9 @@ zk_notifier_start(struct zk_fs *fs)
 
 	fs->notifier.has_epoch = send_epoch(fs);
 	rc = pthread_create(&fs->notifier.thread, NULL, notify, fs);
+	(void)pthread_mutex_lock(&fs->inodes.lock);
 	fs->notifier.started = rc == 0;
+	(void)pthread_mutex_unlock(&fs->inodes.lock);
 	return -rc;
 }
 
@@ -419,7 +544,9 @@ zk_notifier_stop(struct zk_fs *fs)
 	(void)pthread_cond_signal(&n->work);
 	(void)pthread_mutex_unlock(&fs->inodes.lock);
 	(void)pthread_join(n->thread, NULL);
+	(void)pthread_mutex_lock(&fs->inodes.lock);
 	n->started = false;
+	(void)pthread_mutex_unlock(&fs->inodes.lock);
 }
 
 bool

@@ -46,7 +46,7 @@ barrier_answer(struct zk_call *call, const struct zk_outcome *out)
 {
 	if (out->rc < 0)
 		zk_reply_rc(call->req, out->rc);
-	else
+	else if (!zk_call_defer_shown(call, ZK_SHOWN_MS))
 		zk_call_defer(call);
 }
 

@@ -105,6 +105,22 @@ lock_late(struct zk_call *call, const struct zk_outcome *out)
 }
 
 static void
+lock_seen(struct zk_call *call)
+{
+	zk_reply_rc(call->req, 0);
+}
+
+/* Who has the lock sees what was done under it before. */
+static void
+lock_answer(struct zk_call *call, const struct zk_outcome *out)
+{
+	call->resume = lock_seen;
+	if (out->rc < 0 || call->cmd.lock_type == ZK_LOCK_NONE ||
+	    !zk_call_defer_shown(call, ZK_SHOWN_MS))
+		zk_answer_rc_ino(call, out);
+}
+
+static void
 submit(fuse_req_t req, struct fuse_file_info *fi, struct zk_command *cmd)
 {
 	struct zk_fs *fs = zk_fs_of(req);
@@ -136,7 +152,7 @@ submit(fuse_req_t req, struct fuse_file_info *fi, struct zk_command *cmd)
 	}
 	if ((cmd->flags & ZK_F_WAIT) != 0 && zk_handover_serves())
 		cmd->flags |= ZK_F_AGAIN;
-	call = zk_call_new(fs, req, cmd, zk_answer_rc_ino);
+	call = zk_call_new(fs, req, cmd, lock_answer);
 	if (call == NULL)
 		return;
 	call->late = lock_late;

@@ -57,7 +57,11 @@ set_caching(struct zk_fs *fs, struct zk_handle *handle,
 	(void)pthread_mutex_lock(&fs->inodes.lock);
 	inode = zk_inodes_find(&fs->inodes, handle->ino);
 	ZK_ASSERT(inode != NULL);
-	if (read_only)
+	/* By its own idea of the size the kernel would not even ask. */
+	if ((handle->flags & O_DIRECT) != 0 &&
+	    (handle->flags & O_ACCMODE) != O_WRONLY)
+		handle->direct = true;
+	else if (read_only)
 		handle->direct = is_unsettled(fs, inode);
 	/* If it had O_TRUNC, which we are not told, that comes next. */
 	if ((handle->flags & O_ACCMODE) == O_WRONLY) {
@@ -419,15 +423,45 @@ fsync_answer(struct zk_call *call, const struct zk_outcome *out)
 	zk_reply_rc_ino(call->req, out->rc);
 }
 
+/*
+ * The kernel holds the lock of a directory that is synced, so that names in it
+ * cannot be told meanwhile: do not wait for those.
+ */
+#define SHOWN_DIR_MS 20u
+
+static void
+caught_up(struct zk_call *call)
+{
+	zk_reply_rc(call->req, 0);
+}
+
+static void
+barrier_answer_file(struct zk_call *call, const struct zk_outcome *out)
+{
+	if (out->rc < 0 || !zk_call_defer_shown(call, ZK_SHOWN_MS))
+		zk_reply_rc(call->req, out->rc);
+}
+
+static void
+barrier_answer_dir(struct zk_call *call, const struct zk_outcome *out)
+{
+	if (out->rc == 0)
+		zk_notify_names_now(call->fs);
+	if (out->rc < 0 || !zk_call_defer_shown(call, SHOWN_DIR_MS))
+		zk_reply_rc(call->req, out->rc);
+}
+
 /* Answered when all that was agreed before has been applied here. */
 static void
-barrier(struct zk_fs *fs, fuse_req_t req)
+barrier(struct zk_fs *fs, fuse_req_t req, zk_answer_fn answer)
 {
 	struct zk_command cmd = {.op = ZK_OP_NOP};
-	struct zk_call *call = zk_call_new(fs, req, &cmd, zk_answer_rc);
+	struct zk_call *call = zk_call_new(fs, req, &cmd, answer);
 
-	if (call != NULL)
-		zk_call_submit(call);
+	if (call == NULL)
+		return;
+	call->resume = caught_up;
+	zk_call_submit(call);
 }
 
 void
@@ -452,7 +486,7 @@ zk_op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync,
 	/* sync(1) opens for reading: it asks for what others have done. */
 	if (!trunc && (handle->flags & O_ACCMODE) == O_RDONLY &&
 	    !zk_is_virtual(ino)) {
-		barrier(fs, req);
+		barrier(fs, req, barrier_answer_file);
 		return;
 	}
 	/* Every answered write is durable already. */
@@ -482,5 +516,5 @@ zk_op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync,
 	if (zk_is_virtual(ino))
 		zk_reply_rc(req, 0);
 	else
-		barrier(zk_fs_of(req), req);
+		barrier(zk_fs_of(req), req, barrier_answer_dir);
 }
