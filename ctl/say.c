@@ -38,6 +38,15 @@ zk_ctl_reason(int err)
 	return strerror(err);
 }
 
+/* One line, whatever a path has in it. */
+static void
+make_plain(char *line)
+{
+	for (; *line != '\0'; line++)
+		if ((unsigned char)*line < 0x20 || *line == 0x7f)
+			*line = '?';
+}
+
 void
 zk_ctl_say(const struct zk_ctl *ctl, const char *fmt, ...)
 {
@@ -47,6 +56,7 @@ zk_ctl_say(const struct zk_ctl *ctl, const char *fmt, ...)
 	va_start(ap, fmt);
 	(void)vsnprintf(line, sizeof(line), fmt, ap);
 	va_end(ap);
+	make_plain(line);
 	zk_log_error("%s: %s", ctl->command->name, line);
 }
 

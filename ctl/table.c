@@ -58,6 +58,17 @@ zk_ctl_table_print(const char *text)
 	pass_table(text, true, widths);
 }
 
+/* 12.5, a rate: what a value of a setting or a version is not taken for. */
+static bool
+is_rate(const char *word)
+{
+	const size_t whole = strspn(word, "0123456789");
+
+	return whole > 0 && whole <= 15 && word[whole] == '.' &&
+	    (word[0] != '0' || whole == 1) && word[whole + 1] != '\0' &&
+	    word[whole + 1 + strspn(word + whole + 1, "0123456789")] == '\0';
+}
+
 void
 zk_ctl_table_json(char *text, size_t text_columns)
 {
@@ -77,6 +88,8 @@ zk_ctl_table_json(char *text, size_t text_columns)
 			(void)printf("%s\"%s\":", i == 0 ? "" : ",", keys[i]);
 			if (i < text_columns)
 				zk_ctl_json_string(stdout, words[i]);
+			else if (is_rate(words[i]))
+				(void)fputs(words[i], stdout);
 			else
 				zk_ctl_json_value(stdout, words[i]);
 		}

@@ -84,13 +84,9 @@ void
 zk_ctl_json_value(FILE *out, const char *text)
 {
 	const size_t digits = strspn(text, "0123456789");
-	const char *tail = text + digits;
 
-	/* A fraction: 0.5 */
-	if (*tail == '.' && tail[1] != '\0')
-		tail += 1 + strspn(tail + 1, "0123456789");
 	/* JSON knows no leading zeros; beyond 2^53 readers lose digits. */
-	if (digits > 0 && digits <= 15 && *tail == '\0' &&
+	if (digits > 0 && digits <= 15 && text[digits] == '\0' &&
 	    (text[0] != '0' || digits == 1))
 		(void)fputs(text, out);
 	else

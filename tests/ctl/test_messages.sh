@@ -36,6 +36,11 @@ exits 1 "zkfs: upgrade: only for root" as_user 4242 "$ZKFS" upgrade
 exits 2 "zkfs: member: z9: not NAME=ADDR:PORT" "$ZKFS" member add z9
 exits 2 "zkfs: member: z9=h: not NAME=ADDR:PORT" "$ZKFS" member add z9=h
 
+exits 1 "zkfs: get: no?thing: No such file or directory" \
+    "$ZKFS" get $'no\nthing'
+exits 1 "zkfs: lock: plain: locked by another process" \
+    flock plain "$ZKFS" lock -w 0.1 plain -- true
+
 bad="no such setting, or a value that it cannot have"
 one="one is no setting, or has a value that it cannot have"
 exits 1 "zkfs: topic: partitions=0: $bad" "$ZKFS" topic create t partitions=0
