@@ -25,7 +25,8 @@ struct zk_share {
 	bool wanted;    /* by this stream; else it is to be given up */
 	bool released;  /* given up */
 	bool watched;
-	bool seen; /* while the shares are looked at */
+	bool seen;  /* while the shares are looked at */
+	bool later; /* wet, but another question has to be answered first */
 };
 
 /* The answer of someone else who has a partition. */

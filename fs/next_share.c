@@ -294,7 +294,10 @@ fill_told(void *arg, const struct zk_told *told)
 	zk_calls_wake(fs);
 }
 
-/* Whoever has it is asked; the answer is taken up by the next look. */
+/*
+ * Whoever has it is asked; the answer is taken up by the next look.  One at a
+ * time: what came while another was asked for is looked at after that.
+ */
 static void
 ask_for(struct zk_next *s, struct zk_share *share, size_t want)
 {
@@ -313,6 +316,7 @@ ask_for(struct zk_next *s, struct zk_share *share, size_t want)
 	s->asking = true;
 	s->refs += !asking;
 	(void)pthread_mutex_unlock(&fs->nexts.lock);
+	share->later = asking;
 	if (asking)
 		return;
 	s->answer = (struct zk_next_answer){
@@ -372,6 +376,11 @@ take_answer(struct zk_next *s)
 	(void)pthread_mutex_unlock(&fs->nexts.lock);
 	if (!answered)
 		return 0;
+	for (share = s->shares; share != NULL; share = share->next) {
+		if (share->later)
+			set_wet(s, share, true);
+		share->later = false;
+	}
 	share = find_share(s, answer.number);
 	if (share == NULL || share->since != answer.since ||
 	    share->read != answer.off || share->released || !share->wanted) {
