@@ -15,6 +15,9 @@
 #define ELECTION_MS  400u
 #define HEARTBEAT_MS 80u
 
+/* Where nobody reads behind the writers, what they wrote is shown so late. */
+#define SETTLE_MS 40u
+
 /* What is costly to find out is found out so often. */
 #define USAGE_MS 2000u
 
@@ -182,6 +185,8 @@ node_main(void *arg)
 	zk_batch_init(&batch);
 	while (zk_inbox_take(&node->inbox, wait_ms, &batch))
 		wait_ms = turn(node, &batch);
+	/* The journal has it, should it fail. */
+	(void)zk_broker_settle(node->broker);
 	for (struct zk_letter *letter;
 	     (letter = zk_batch_pop_letter(&batch)) != NULL;)
 		free(letter);
@@ -197,10 +202,12 @@ open_broker(struct zk_topics_node *node)
 	const struct zk_broker_options broker = {
 	    .dir = options->dir,
 	    .self = zk_store_ident(options->store)->node,
+	    .background = true,
 	    .seed = options->seed,
 	    .election_ms = ELECTION_MS,
 	    .heartbeat_ms = HEARTBEAT_MS,
 	    .op_timeout_ms = options->op_timeout_ms,
+	    .settle_ms = SETTLE_MS,
 	    .sink =
 	        {
 	            .arg = node,

@@ -371,8 +371,10 @@ take_answer(struct zk_next *s)
 	(void)pthread_mutex_lock(&fs->nexts.lock);
 	answered = s->answered;
 	answer = s->answer;
-	if (answered)
+	if (answered) {
 		s->asking = s->answered = false;
+		s->answer.bytes = NULL; /* ours now */
+	}
 	(void)pthread_mutex_unlock(&fs->nexts.lock);
 	if (!answered)
 		return 0;

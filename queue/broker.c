@@ -22,43 +22,6 @@ zk_broker_fail(struct zk_broker *b, int rc)
 	return rc;
 }
 
-int
-zk_broker_tx(struct zk_broker *b)
-{
-	int rc;
-
-	if (b->tx != NULL)
-		return 0;
-	rc = zk_env_begin(zk_plog_env(b->plog), &b->writer);
-	if (rc < 0)
-		return zk_broker_fail(b, rc);
-	b->tx = &b->writer;
-	return 0;
-}
-
-int
-zk_broker_reader(struct zk_broker *b, struct zk_tx **ret_tx)
-{
-	int rc = 0;
-
-	if (b->tx != NULL) {
-		*ret_tx = b->tx;
-		return 0;
-	}
-	if (b->reader == NULL)
-		rc = zk_env_read_begin(zk_plog_env(b->plog), &b->reader);
-	*ret_tx = b->reader;
-	return rc < 0 ? zk_broker_fail(b, rc) : 0;
-}
-
-static void
-end_reader(struct zk_broker *b)
-{
-	if (b->reader != NULL)
-		zk_env_read_end(b->reader);
-	b->reader = NULL;
-}
-
 void
 zk_broker_touch(struct zk_part *part)
 {
@@ -299,24 +262,6 @@ before_flush(struct zk_broker *b)
 }
 
 static int
-flush(struct zk_broker *b)
-{
-	int rc = b->fatal;
-
-	if (b->tx == NULL)
-		return rc;
-	if (rc < 0 || !b->wrote) {
-		zk_env_abort(b->tx);
-	} else {
-		rc = zk_env_commit(b->tx);
-		b->counts.flushes++;
-	}
-	b->tx = NULL;
-	/* Room was made sure of before: this is more than a full disk. */
-	return rc == -ENOSPC ? -EIO : rc;
-}
-
-static int
 send_held(struct zk_broker *b)
 {
 	int rc = 0;
@@ -351,7 +296,7 @@ after_flush(struct zk_broker *b)
 		(void)zk_group_apply(part->group);
 		ZK_ASSERT(!part->group->wrote);
 	}
-	ZK_ASSERT(b->tx == NULL);
+	ZK_ASSERT(b->tx == NULL || b->tx->changes == 0);
 }
 
 /* What others, and other threads, are to know. */
@@ -410,9 +355,11 @@ wait_of(const struct zk_broker *b)
 		    part->hold_ms > zk_broker_now(b) &&
 		    part->hold_ms - zk_broker_now(b) < wait_ms)
 			wait_ms = part->hold_ms - zk_broker_now(b);
+	if (b->hidden != NULL && b->options.settle_ms < wait_ms)
+		wait_ms = b->options.settle_ms;
 	for (uint32_t i = 0; i < b->host_count; i++)
 		shares = shares || b->hosts[i].shared;
-	if (b->awake_count > 0 || b->busy != NULL)
+	if (b->awake_count > 0 || b->busy != NULL || b->hidden != NULL)
 		return (uint32_t)wait_ms;
 	if (shares)
 		return b->options.heartbeat_ms;
@@ -429,17 +376,17 @@ zk_broker_end(struct zk_broker *b, uint32_t *ret_wait_ms)
 	retain_grown(b);
 	touch_held(b);
 	before_flush(b);
-	end_reader(b);
+	zk_broker_end_reader(b);
 	/* Others may write while we do. */
 	if (b->fatal == 0)
 		zk_host_flush(b);
-	rc = flush(b);
+	rc = zk_broker_flush(b);
 	if (rc < 0)
 		return zk_broker_fail(b, rc);
 	after_flush(b);
 	tell(b);
 	zk_host_flush(b);
-	end_reader(b);
+	zk_broker_end_readers(b);
 	tell_answers(b);
 	zk_part_forget_gone(b);
 	*ret_wait_ms = wait_of(b);
@@ -465,7 +412,7 @@ first_turn(struct zk_broker *b, const struct zk_broker_time *now)
 		if (b->tx != NULL)
 			zk_env_abort(b->tx);
 		b->tx = NULL;
-		end_reader(b);
+		zk_broker_end_reader(b);
 		return rc;
 	}
 	return zk_broker_end(b, &wait_ms);
@@ -482,6 +429,7 @@ zk_broker_open(const struct zk_broker_options *options,
     const struct zk_broker_time *now, struct zk_broker **ret_broker)
 {
 	struct zk_broker *b = calloc(1, sizeof(*b));
+	struct zk_plog_options plog;
 	int rc;
 
 	ZK_ASSERT(options->self != 0);
@@ -496,11 +444,17 @@ zk_broker_open(const struct zk_broker_options *options,
 	b->now.mono_ms = now->mono_ms;
 	zk_request_list_init(&b->answered);
 	(void)pthread_mutex_init(&b->lock, NULL);
-	rc = zk_plog_open(options->dir, options->self, options->map_bytes,
-	    &b->plog);
+	plog.dir = options->dir;
+	plog.self = options->self;
+	plog.map_bytes = options->map_bytes;
+	plog.background = options->background;
+	rc = zk_plog_open(&plog, &b->plog);
 	b->options.dir = NULL;
+	/* Another thread may take over. */
+	b->options.settle_ms = 0;
 	if (rc == 0)
 		rc = first_turn(b, now);
+	b->options.settle_ms = options->settle_ms;
 	if (rc < 0) {
 		zk_broker_close(b);
 		return rc;
@@ -528,7 +482,7 @@ zk_broker_close(struct zk_broker *b)
 	if (b->tx != NULL)
 		zk_env_abort(b->tx);
 	b->tx = NULL;
-	end_reader(b);
+	zk_broker_end_reader(b);
 	zk_broker_stop(b);
 	for (size_t i = 0; i < b->bucket_count; i++) {
 		struct zk_part *part;

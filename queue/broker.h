@@ -49,9 +49,16 @@ struct zk_broker_options {
 	const char *dir;  /* the data directory; not needed afterwards */
 	uint64_t self;    /* node id */
 	size_t map_bytes; /* 0: the default; address space, not disk */
+	bool background;  /* what is written is flushed by a thread, too */
 	uint64_t seed;    /* random, fresh at each start, not 0 */
 	uint32_t election_ms, heartbeat_ms; /* as for Raft */
 	uint32_t op_timeout_ms;             /* of appends and questions */
+	/*
+	 * Where nobody reads what was just written, so long may pass until
+	 * zk_broker_read() and its like see it, which say -EREMOTE until then:
+	 * writing costs less.  0: they see it at once.
+	 */
+	uint32_t settle_ms;
 	struct zk_broker_sink sink;
 };
 
@@ -76,6 +83,12 @@ int zk_broker_claim(const char *dir, struct zk_store *store);
  */
 int zk_broker_open(const struct zk_broker_options *options,
     const struct zk_broker_time *now, struct zk_broker **ret_broker);
+
+/*
+ * Between turns, before another thread runs the broker, or closes it: LMDB's
+ * open transaction belongs to a thread.  0, or a code as of zk_broker_end().
+ */
+int zk_broker_settle(struct zk_broker *broker);
 
 /*
  * Answers what waits with -ESTALE, between turns; there will be no more of
@@ -134,8 +147,8 @@ int zk_broker_end(struct zk_broker *broker, uint32_t *ret_wait_ms);
 /*
  * Reading here, from any thread, without waiting.  All return -ENOENT for a
  * partition that is not set, and but for info -EREMOTE for one that this host
- * cannot read: then a request of the same name asks those who can.  What an
- * append of this host was answered for can be read.
+ * cannot read, or not yet (settle_ms): then a request of the same name asks
+ * those who can.  What an append of this host was answered for can be read.
  *
  * read: up to cap bytes from offset; *ret_len is 0 at the end, and beyond.
  * -ENODATA: before the start.

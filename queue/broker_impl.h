@@ -193,6 +193,13 @@ struct zk_part {
 	/* What any thread may see; protected by the broker's lock. */
 	struct zk_partition_info info;
 	uint64_t base_index, applied_index;
+	/*
+	 * Some of what was written waits in LMDB's open transaction: others
+	 * see no further than this.  Also protected by lock.
+	 */
+	bool hidden;
+	uint64_t visible_index, visible_end;
+	struct zk_part *next_hidden;    /* the broker's thread's */
 	bool info_changed;              /* the broker's thread's */
 	struct zk_partition_info heard; /* from others */
 
@@ -249,6 +256,12 @@ struct zk_broker {
 	struct zk_request_list answered;
 	bool more; /* another turn at once */
 
+	/* What others do not see yet; see zk_broker_options. */
+	struct zk_part *hidden;
+	uint64_t hidden_ms; /* since when */
+	uint64_t eager_ms;  /* somebody read at an end; 0: nobody ever did */
+	bool read_at_end;   /* ... since the last turn; protected by lock */
+
 	/* The table; its shape is protected by lock, as are infos. */
 	pthread_mutex_t lock;
 	struct zk_part **buckets;
@@ -295,6 +308,11 @@ int zk_broker_tx(struct zk_broker *b); /* b->tx, begun where there is none */
 /* For reading: the turn's own changes are seen. */
 int zk_broker_reader(struct zk_broker *b, struct zk_tx **ret_tx);
 int zk_broker_fail(struct zk_broker *b, int rc); /* remembers it; returns it */
+/* broker_tx.c: what was begun to read from is over; also a write transaction */
+void zk_broker_end_reader(struct zk_broker *b);
+void zk_broker_end_readers(struct zk_broker *b);
+/* What the turn has written is durable then. */
+int zk_broker_flush(struct zk_broker *b);
 void zk_broker_touch(struct zk_part *part); /* look at it when the turn ends */
 void zk_broker_answer(struct zk_broker *b, struct zk_request *request, int rc);
 
@@ -312,6 +330,9 @@ int zk_part_leave(struct zk_part *part);
 int zk_part_clean(struct zk_broker *b);
 void zk_part_forget_gone(struct zk_broker *b);
 void zk_part_free(struct zk_part *part);
+/* What is written in this turn is not to be seen by others yet; now it is. */
+void zk_part_hide(struct zk_part *part);
+void zk_part_show_all(struct zk_broker *b);
 /* A new group without a leader yet, which should be us. */
 bool zk_part_is_unborn(const struct zk_part *part);
 bool zk_spec_has(const struct zk_partition_spec *spec, uint64_t node);

@@ -161,7 +161,8 @@ zk_part_forget_gone(struct zk_broker *b)
 	while (part != NULL) {
 		struct zk_part *next = zk_part_next(b, part);
 
-		if (part->gone && !part->busy && !part->touched)
+		if (part->gone && !part->busy && !part->touched &&
+		    !part->hidden)
 			forget(b, part);
 		else
 			b->any_gone = b->any_gone || part->gone;
@@ -241,6 +242,34 @@ zk_part_publish(struct zk_part *part)
 	    info.replica_count != before.replica_count ||
 	    memcmp(info.replicas, before.replicas,
 	        info.replica_count * sizeof(info.replicas[0])) != 0;
+}
+
+void
+zk_part_hide(struct zk_part *part)
+{
+	struct zk_broker *b = part->broker;
+
+	if (part->hidden)
+		return;
+	(void)pthread_mutex_lock(&b->lock);
+	part->hidden = true;
+	part->visible_index = part->applied_index;
+	/* Of what is elsewhere others tell the end. */
+	part->visible_end = part->info.local ? part->info.end : 0;
+	(void)pthread_mutex_unlock(&b->lock);
+	part->next_hidden = b->hidden;
+	b->hidden = part;
+}
+
+void
+zk_part_show_all(struct zk_broker *b)
+{
+	(void)pthread_mutex_lock(&b->lock);
+	while (b->hidden != NULL) {
+		b->hidden->hidden = false;
+		b->hidden = b->hidden->next_hidden;
+	}
+	(void)pthread_mutex_unlock(&b->lock);
 }
 
 /* --- what the tree says --------------------------------------------------- */

@@ -180,12 +180,16 @@ zk_broker_info(struct zk_broker *b, uint64_t partition,
 	return rc;
 }
 
-/* Under the lock for a moment only: what is in a transaction stays there. */
+/*
+ * Under the lock for a moment only: what is in a transaction stays there.
+ * last: where what is asked for ends, or UINT64_MAX.
+ */
 static int
-begin(struct zk_broker *b, uint64_t partition, struct zk_bounds *ret_bounds,
-    struct zk_tx **ret_tx)
+begin(struct zk_broker *b, uint64_t partition, uint64_t last,
+    struct zk_bounds *ret_bounds, struct zk_tx **ret_tx)
 {
 	const struct zk_part *part;
+	bool hidden = false;
 	int rc = -ENOENT;
 
 	(void)pthread_mutex_lock(&b->lock);
@@ -200,7 +204,18 @@ begin(struct zk_broker *b, uint64_t partition, struct zk_bounds *ret_bounds,
 		    .start = part->info.start,
 		    .end = part->info.end,
 		};
+	/* Who reads at the end will want what comes next. */
+	if (rc == 0 && last >= part->info.end)
+		b->read_at_end = true;
+	if (rc == 0 && part->hidden) {
+		hidden = last > part->visible_end &&
+		    part->info.end > part->visible_end;
+		ret_bounds->applied_index = part->visible_index;
+		ret_bounds->end = part->visible_end;
+	}
 	(void)pthread_mutex_unlock(&b->lock);
+	if (hidden)
+		return -EREMOTE;
 	return rc < 0 ? rc : zk_env_read_begin(zk_plog_env(b->plog), ret_tx);
 }
 
@@ -212,7 +227,9 @@ zk_broker_read(struct zk_broker *b, uint64_t partition, uint64_t offset,
 	struct zk_tx *tx;
 	int rc;
 
-	rc = begin(b, partition, &bounds, &tx);
+	rc = begin(b, partition,
+	    cap < UINT64_MAX - offset ? offset + cap : UINT64_MAX, &bounds,
+	    &tx);
 	if (rc < 0)
 		return rc;
 	rc = zk_bounds_read(tx, &bounds, offset, buf, cap, ret_len);
@@ -230,7 +247,7 @@ zk_broker_find_time(struct zk_broker *b, uint64_t partition,
 
 	/* Again, from where it begins now. */
 	do {
-		rc = begin(b, partition, &bounds, &tx);
+		rc = begin(b, partition, UINT64_MAX, &bounds, &tx);
 		if (rc < 0)
 			return rc;
 		rc = zk_bounds_time(tx, &bounds, time, ret_offset);
@@ -247,7 +264,7 @@ zk_broker_find_record(struct zk_broker *b, uint64_t partition, uint64_t offset,
 	struct zk_tx *tx;
 	int rc;
 
-	rc = begin(b, partition, &bounds, &tx);
+	rc = begin(b, partition, UINT64_MAX, &bounds, &tx);
 	if (rc < 0)
 		return rc;
 	rc = zk_bounds_record(tx, &bounds, offset, ret_offset);

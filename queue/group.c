@@ -234,6 +234,7 @@ install(struct zk_group *g, bool log_reset, uint64_t last)
 	g->end = state->base_offset;
 	state->commit_index = state->base_index;
 	g->state_due = true;
+	g->part->info_changed = true;
 	b->shares_stale = true;
 	return rc;
 }

@@ -1,6 +1,7 @@
 #include "queue/plog.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
@@ -11,6 +12,7 @@
 #include "base/err.h"
 #include "consensus/msg_codec.h"
 #include "store/datadir.h"
+#include "store/journal.h"
 #include "store/store.h"
 
 /*
@@ -20,7 +22,17 @@
  * consensus/msg_codec.h has it.  GROUP_HARD row: term u64, vote u64.
  * Little-endian.
  */
-#define FORMAT 1u
+#define FORMAT 2u
+/* Without a journal: each commit was flushed, pages and all. */
+#define FORMAT_FLUSHED 1u
+
+/*
+ * The journal, and what is flushed with its pages instead, for bulk writers:
+ * written twice it would cost more than the second flush.
+ */
+#define JOURNAL_BYTES ((size_t)8 * ZK_MIB)
+#define JOURNALED_MAX ((size_t)256 * ZK_KIB)
+#define BLOCK_BYTES   ((size_t)4096)
 #ifdef __SANITIZE_THREAD__ /* it leaves a process little address space */
 #define MAP_BYTES_DEFAULT ((size_t)1 << 36)
 #else
@@ -43,12 +55,14 @@ owner_key(void)
 	return key;
 }
 
+/* -ENOENT: it has none yet. */
 static int
-owner_check(struct zk_tx *tx, uint64_t self)
+owner_check(struct zk_tx *tx, uint64_t self, uint32_t *ret_format)
 {
 	const struct zk_key key = owner_key();
 	const void *value;
 	struct zk_dec dec;
+	uint32_t format;
 	uint64_t node;
 	size_t len;
 	int rc;
@@ -57,11 +71,13 @@ owner_check(struct zk_tx *tx, uint64_t self)
 	if (rc < 0)
 		return rc;
 	zk_dec_init(&dec, value, len);
-	if (zk_dec_u32(&dec) != FORMAT)
+	format = zk_dec_u32(&dec);
+	if (format != FORMAT && format != FORMAT_FLUSHED)
 		return -ZK_EVERSION;
 	node = zk_dec_u64(&dec);
 	if (!zk_dec_done(&dec))
 		return -ZK_ECORRUPT;
+	*ret_format = format;
 	return node == self ? 0 : -ZK_EFOREIGN;
 }
 
@@ -86,7 +102,9 @@ owner_make(struct zk_plog *plog, uint64_t self)
 		zk_env_abort(&tx);
 		return rc;
 	}
-	return zk_env_commit(&tx);
+	rc = zk_env_commit(&tx);
+	/* Without a checkpoint there is nothing to start from. */
+	return rc == 0 ? zk_env_checkpoint(plog->env) : rc;
 }
 
 static int
@@ -103,7 +121,9 @@ id_make(struct zk_plog *plog, uint64_t id)
 		zk_env_abort(&tx);
 		return rc;
 	}
-	return zk_env_commit(&tx);
+	rc = zk_env_commit(&tx);
+	/* It is looked for without the journal. */
+	return rc == 0 ? zk_env_checkpoint(plog->env) : rc;
 }
 
 static int
@@ -131,38 +151,111 @@ id_of(struct zk_plog *plog, uint64_t *ret_id)
 static int
 owner_open(struct zk_plog *plog, uint64_t self)
 {
+	uint32_t format = 0;
 	struct zk_tx *tx;
 	int rc;
 
 	rc = zk_env_read_begin(plog->env, &tx);
 	if (rc < 0)
 		return rc;
-	rc = owner_check(tx, self);
+	rc = owner_check(tx, self, &format);
 	zk_env_read_end(tx);
-	return rc == -ENOENT ? owner_make(plog, self) : rc;
+	if (rc == -ENOENT || (rc == 0 && format != FORMAT))
+		rc = owner_make(plog, self);
+	return rc;
+}
+
+/*
+ * A file without a journal is new, or of the time when there was none: then
+ * it gets one.  Any other has lost it, and with it what was told to others.
+ */
+static int
+check_unjournaled(const struct zk_env_options *options, uint64_t self)
+{
+	struct zk_env_options flushed = *options;
+	uint32_t format = FORMAT_FLUSHED;
+	struct zk_env *env;
+	struct zk_tx *tx;
+	int rc;
+
+	flushed.journal = NULL;
+	rc = zk_env_open(&flushed, &env);
+	if (rc < 0)
+		return rc;
+	rc = zk_env_read_begin(env, &tx);
+	if (rc == 0) {
+		rc = owner_check(tx, self, &format);
+		zk_env_read_end(tx);
+	}
+	zk_env_close(env);
+	if (rc == 0 && format != FORMAT_FLUSHED)
+		return -ZK_ECORRUPT;
+	return rc == -ENOENT ? 0 : rc;
+}
+
+static int
+open_env(const struct zk_env_options *options, uint64_t self,
+    struct zk_env **ret_env)
+{
+	int rc = zk_datadir_restore_topics(options->dir_fd);
+
+	if (rc == 0 &&
+	    faccessat(options->dir_fd, ZK_DATADIR_TOPICS, F_OK, 0) == 0)
+		rc = check_unjournaled(options, self);
+	return rc < 0 ? rc : zk_env_open(options, ret_env);
+}
+
+/* A small map, as tests have it, has no room for much between checkpoints. */
+static size_t
+journal_bytes(size_t map_bytes)
+{
+	const size_t bytes = map_bytes / 64 / BLOCK_BYTES * BLOCK_BYTES;
+
+	if (bytes < ZK_JOURNAL_BYTES_MIN)
+		return ZK_JOURNAL_BYTES_MIN;
+	return bytes < JOURNAL_BYTES ? bytes : JOURNAL_BYTES;
+}
+
+static int
+open_in(struct zk_plog *plog, const struct zk_plog_options *options)
+{
+	char path[4096];
+	struct zk_env_options env = {
+	    .path = path,
+	    .map_bytes = options->map_bytes != 0 ? options->map_bytes
+	                                         : MAP_BYTES_DEFAULT,
+	    .journal = ZK_DATADIR_TOPICS_JOURNAL,
+	    .journaled_max = JOURNALED_MAX,
+	    .adopt = true,
+	    .background = options->background,
+	};
+	int rc;
+
+	if (snprintf(path, sizeof(path), "%s/%s", options->dir,
+	        ZK_DATADIR_TOPICS) >= (int)sizeof(path))
+		return -ENAMETOOLONG;
+	env.journal_bytes = journal_bytes(env.map_bytes);
+	env.dir_fd = open(options->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (env.dir_fd < 0)
+		return -errno;
+	rc = open_env(&env, options->self, &plog->env);
+	(void)close(env.dir_fd);
+	return rc;
 }
 
 int
-zk_plog_open(const char *dir, uint64_t self, size_t map_bytes,
-    struct zk_plog **ret_plog)
+zk_plog_open(const struct zk_plog_options *options, struct zk_plog **ret_plog)
 {
-	struct zk_plog *plog;
-	char path[4096];
-	struct zk_env_options env = {.path = path};
+	struct zk_plog *plog = calloc(1, sizeof(*plog));
 	int rc;
 
-	ZK_ASSERT(self != 0);
+	ZK_ASSERT(options->self != 0);
 
-	if (snprintf(path, sizeof(path), "%s/%s", dir, ZK_DATADIR_TOPICS) >=
-	    (int)sizeof(path))
-		return -ENAMETOOLONG;
-	plog = calloc(1, sizeof(*plog));
 	if (plog == NULL)
 		return -ENOMEM;
-	env.map_bytes = map_bytes != 0 ? map_bytes : MAP_BYTES_DEFAULT;
-	rc = zk_env_open(&env, &plog->env);
+	rc = open_in(plog, options);
 	if (rc == 0)
-		rc = owner_open(plog, self);
+		rc = owner_open(plog, options->self);
 	if (rc < 0) {
 		zk_plog_close(plog);
 		return rc;
@@ -191,6 +284,10 @@ tell_tree(struct zk_store *store, uint64_t id)
 static int
 make_known(const char *dir, struct zk_store *store)
 {
+	const struct zk_plog_options options = {
+	    .dir = dir,
+	    .self = zk_store_ident(store)->node,
+	};
 	const int dir_fd = zk_store_dir_fd(store);
 	struct zk_plog *plog = NULL;
 	uint64_t id = 0;
@@ -198,7 +295,7 @@ make_known(const char *dir, struct zk_store *store)
 
 	rc = zk_datadir_new_topics(dir_fd);
 	if (rc == 0)
-		rc = zk_plog_open(dir, zk_store_ident(store)->node, 0, &plog);
+		rc = zk_plog_open(&options, &plog);
 	if (rc != 0)
 		return rc;
 	rc = id_of(plog, &id);

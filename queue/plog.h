@@ -21,8 +21,15 @@ struct zk_plog;
 /* See zk_broker_claim(). */
 int zk_plog_claim(const char *dir, struct zk_store *store);
 
+struct zk_plog_options {
+	const char *dir;
+	uint64_t self;    /* node id */
+	size_t map_bytes; /* 0: the default */
+	bool background;  /* checkpoints have a thread */
+};
+
 /* Codes as of zk_broker_open(). */
-int zk_plog_open(const char *dir, uint64_t self, size_t map_bytes,
+int zk_plog_open(const struct zk_plog_options *options,
     struct zk_plog **ret_plog);
 void zk_plog_close(struct zk_plog *plog); /* NULL is fine */
 struct zk_env *zk_plog_env(struct zk_plog *plog);

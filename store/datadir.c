@@ -97,8 +97,9 @@ find_stranger(int dir_fd, char *ret_name, size_t cap, bool *ret_found)
 {
 	static const char *const ours[] = {".", "..", "lost+found",
 	    ZK_DATADIR_TREE, ZK_DATADIR_LOCK, ZK_DATADIR_JOURNAL,
-	    ZK_DATADIR_TOPICS, ZK_DATADIR_TOPICS_LOCK, ZK_DATADIR_PID,
-	    ZK_DATADIR_SPOOL, ZK_DATADIR_BACKUP, ZK_DATADIR_MAKING};
+	    ZK_DATADIR_TOPICS, ZK_DATADIR_TOPICS_LOCK,
+	    ZK_DATADIR_TOPICS_JOURNAL, ZK_DATADIR_PID, ZK_DATADIR_SPOOL,
+	    ZK_DATADIR_BACKUP, ZK_DATADIR_MAKING};
 	struct dirent *entry;
 	int fd;
 	DIR *dir;
@@ -199,15 +200,15 @@ check_data(const char *dir, int fd, char **ret_why)
 	return -ZK_ECORRUPT;
 }
 
-/* The checkpoint to which the tree goes back. */
+/* The checkpoint to which the tree, or the topics, go back. */
 static int
-find_checkpoint(int dir_fd, struct zk_checkpoint *ret_checkpoint)
+find_checkpoint(int dir_fd, const char *name,
+    struct zk_checkpoint *ret_checkpoint)
 {
 	struct zk_journal *journal;
 	int rc;
 
-	rc = zk_journal_open(dir_fd, ZK_DATADIR_JOURNAL, &journal,
-	    ret_checkpoint);
+	rc = zk_journal_open(dir_fd, name, &journal, ret_checkpoint);
 	if (rc == 0)
 		zk_journal_close(journal);
 	return rc;
@@ -231,7 +232,7 @@ check_tree(const char *dir, int dir_fd, int fd, char **ret_why,
 	struct zk_checkpoint checkpoint;
 	int rc, found;
 
-	found = find_checkpoint(dir_fd, &checkpoint);
+	found = find_checkpoint(dir_fd, ZK_DATADIR_JOURNAL, &checkpoint);
 	/* LMDB makes only empty files into trees. */
 	if (found < 0 && is_there(dir_fd, ZK_DATADIR_MAKING))
 		return ftruncate(fd, 0) == 0 ? 0 : -errno;
@@ -260,46 +261,93 @@ check_no_tree(const char *dir, int dir_fd, char **ret_why)
 	return -ZK_ECORRUPT;
 }
 
-/*
- * The partitions' file, which has no copy of what it should be: a whole head,
- * and as long as that says.  LMDB would take a signal for the rest.  Whether
- * it may be new is for the tree to say: see zk_verify_dir().
- */
-static int
-check_topics(const char *dir, int dir_fd, char **ret_why)
+/* How many pages the newer of the two meta pages leads to; 0: none is good. */
+static uint64_t
+pages_of(const uint8_t head[2 * PAGE_BYTES], uint64_t *ret_newest)
 {
-	uint8_t head[2 * PAGE_BYTES];
-	uint64_t last, newest = 0, pages = 0;
-	struct stat st;
-	uint64_t txn;
+	uint64_t last, txn, pages = 0;
 	uint32_t magic;
-	ssize_t got;
-	int fd;
 
-	fd = openat(dir_fd, ZK_DATADIR_TOPICS, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return errno == ENOENT ? 0 : -errno;
-	got = fstat(fd, &st) == 0 ? pread(fd, head, sizeof(head), 0) : -1;
-	(void)close(fd);
-	if (got >= 0 && is_never_made(head, (size_t)got, &st))
-		return 0;
-	for (size_t i = 0; got == (ssize_t)sizeof(head) && i < 2; i++) {
+	*ret_newest = 0;
+	for (size_t i = 0; i < 2; i++) {
 		const uint8_t *page = head + i * PAGE_BYTES;
 
 		memcpy(&magic, page + META_OFFSET, sizeof(magic));
 		memcpy(&last, page + META_LAST_PG, sizeof(last));
 		memcpy(&txn, page + META_TXN, sizeof(txn));
-		if (magic != META_MAGIC || (pages > 0 && txn < newest))
+		if (magic != META_MAGIC || (pages > 0 && txn < *ret_newest))
 			continue;
-		newest = txn;
+		*ret_newest = txn;
 		pages = last + 1;
 	}
-	/* One that was never written to has its two first pages at most. */
-	if (pages > 0 &&
-	    (newest == 0 || pages <= (uint64_t)st.st_size / PAGE_BYTES))
+	return pages;
+}
+
+/*
+ * The partitions' file: a whole head, and as long as that says, or, once it
+ * has a journal, as its checkpoint says, to which it goes back.  LMDB would
+ * take a signal for the rest.  Whether it may be new is for the tree to say:
+ * see zk_verify_dir().  1: it went back; 0: there is nothing to go back to.
+ */
+static int
+check_topics_file(int dir_fd, int fd)
+{
+	struct zk_checkpoint checkpoint;
+	struct zk_metas before;
+	uint8_t head[2 * PAGE_BYTES];
+	uint64_t pages = 0, newest = 0;
+	struct stat st;
+	ssize_t got;
+	int found, rc;
+
+	got = fstat(fd, &st) == 0 ? pread(fd, head, sizeof(head), 0) : -1;
+	if (got < 0)
+		return -errno;
+	if (is_never_made(head, (size_t)got, &st))
 		return 0;
-	why(ret_why, "%s/%s: cut short, or damaged", dir, ZK_DATADIR_TOPICS);
-	return -ZK_ECORRUPT;
+	if (got == (ssize_t)sizeof(head))
+		pages = pages_of(head, &newest);
+	found = find_checkpoint(dir_fd, ZK_DATADIR_TOPICS_JOURNAL, &checkpoint);
+	if (found < 0 && found != -ENOENT)
+		return found;
+	if (found == 0 && pages > 0) {
+		memcpy(&pages, checkpoint.meta + META_LAST_PG - META_OFFSET,
+		    sizeof(pages));
+		newest = ++pages;
+	}
+	/* One that was never written to has its two first pages at most. */
+	if (pages == 0 ||
+	    (newest > 0 && pages > (uint64_t)st.st_size / PAGE_BYTES))
+		return -ZK_ECORRUPT;
+	if (found < 0)
+		return 0;
+	rc = zk_checkpoint_restore(fd, &checkpoint, &before);
+	return rc < 0 ? rc : 1;
+}
+
+int
+zk_datadir_restore_topics(int dir_fd)
+{
+	int fd, rc;
+
+	fd = openat(dir_fd, ZK_DATADIR_TOPICS, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	rc = check_topics_file(dir_fd, fd);
+	(void)close(fd);
+	return rc;
+}
+
+static int
+check_topics(const char *dir, int dir_fd, char **ret_why)
+{
+	const int rc = zk_datadir_restore_topics(dir_fd);
+
+	if (rc == -ZK_ECORRUPT)
+		why(ret_why,
+		    "%s/%s: it or its journal is cut short, or damaged", dir,
+		    ZK_DATADIR_TOPICS);
+	return rc < 0 ? rc : 0;
 }
 
 /* As check_tree(), and verifies what it finds. */

@@ -11,9 +11,10 @@
 #define ZK_DATADIR_LOCK    "tree.mdb-lock"
 #define ZK_DATADIR_JOURNAL "journal" /* of the tree; store/journal.h */
 /* The partitions' environment; queue/plog.h. */
-#define ZK_DATADIR_TOPICS      "topics.mdb"
-#define ZK_DATADIR_TOPICS_LOCK "topics.mdb-lock"
-#define ZK_DATADIR_PID         "pid"
+#define ZK_DATADIR_TOPICS         "topics.mdb"
+#define ZK_DATADIR_TOPICS_LOCK    "topics.mdb-lock"
+#define ZK_DATADIR_TOPICS_JOURNAL "topics.journal"
+#define ZK_DATADIR_PID            "pid"
 /* Without a name as soon as it is open; a crash in between can leave it. */
 #define ZK_DATADIR_SPOOL  "snapshot"
 #define ZK_DATADIR_BACKUP "backup"
@@ -42,6 +43,13 @@ int zk_datadir_made(int dir_fd);
  * attempt, and never held anything, is emptied.  0 or a negative errno.
  */
 int zk_datadir_new_topics(int dir_fd);
+
+/*
+ * Take the partitions' file, which is there, back to its checkpoint, as it
+ * must be before LMDB opens it.  1: done; 0: there was no checkpoint yet; or
+ * a negative code.
+ */
+int zk_datadir_restore_topics(int dir_fd);
 
 /* Sets *ret_why (when it is wanted and unset) to a line about dir and rc. */
 void zk_datadir_why(char **ret_why, const char *dir, int rc);

@@ -27,7 +27,15 @@ struct zk_env_options {
 	const char *journal;
 	int dir_fd;
 	size_t journal_bytes; /* of a new one; 0: the default */
-	bool background;      /* checkpoints have a thread */
+	/*
+	 * A transaction with more in it than this is flushed with its pages,
+	 * as without a journal, so that much is not written twice; 0: what
+	 * the journal has room for.
+	 */
+	size_t journaled_max;
+	/* There may be none yet, for a file that was flushed until now. */
+	bool adopt;
+	bool background; /* checkpoints have a thread */
 };
 
 /*
@@ -71,6 +79,8 @@ void zk_env_abort(struct zk_tx *tx); /* one that is over is fine */
  */
 int zk_env_commit_later(struct zk_tx *tx);
 int zk_env_settle(struct zk_env *env);
+/* Something waits for that.  Writer. */
+bool zk_env_is_unsettled(const struct zk_env *env);
 
 /* Nested in tx, which must not be used until this one is aborted. */
 int zk_env_begin_nested(const struct zk_tx *tx, struct zk_tx *ret_nested);

@@ -25,7 +25,7 @@ struct zk_env {
 	struct zk_journal *journal; /* NULL: commits are flushed */
 	struct zk_checkpointer *checkpointer;
 	uint8_t *notes; /* of the transaction: a head, then tx->noted bytes */
-	size_t notes_cap;
+	size_t notes_cap, notes_max;
 	uint64_t checkpoint_last_page;
 	struct zk_checkpoint mark; /* of what is committed */
 	uint64_t label;            /* of it */

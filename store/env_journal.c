@@ -36,7 +36,7 @@ ensure_notes(struct zk_env *env, size_t len)
 	size_t cap = env->notes_cap == 0 ? NOTES_FIRST : env->notes_cap;
 	uint8_t *grown;
 
-	if (len > zk_journal_record_max(env->journal))
+	if (len > env->notes_max)
 		return false;
 	if (need <= env->notes_cap)
 		return true;
@@ -290,6 +290,12 @@ zk_env_commit_later(struct zk_tx *tx)
 	return zk_checkpointer_poll(env->checkpointer);
 }
 
+bool
+zk_env_is_unsettled(const struct zk_env *env)
+{
+	return env->kept_len > 0;
+}
+
 int
 zk_env_settle(struct zk_env *env)
 {
@@ -391,23 +397,31 @@ zk_env_open_journal(struct zk_env *env, const struct zk_env_options *options)
 	const size_t bytes = options->journal_bytes != 0
 	    ? options->journal_bytes
 	    : ZK_JOURNAL_BYTES_DEFAULT;
-	const bool made = is_new(env);
 	struct zk_checkpoint checkpoint;
-	int rc;
+	bool made = is_new(env), adopt = false;
+	int rc = 0;
 
-	if (made)
-		rc = zk_journal_make(options->dir_fd, options->journal, bytes,
-		    &env->journal);
-	else
+	if (!made) {
 		rc = zk_journal_open(options->dir_fd, options->journal,
 		    &env->journal, &checkpoint);
+		adopt = rc == -ENOENT && options->adopt;
+	}
+	if (made || adopt)
+		rc = zk_journal_make(options->dir_fd, options->journal, bytes,
+		    &env->journal);
 	if (rc == 0)
 		rc = zk_checkpointer_open(env->mdb, env->witness_fd,
 		    env->journal, options->background, &env->checkpointer);
 	if (rc < 0)
 		return rc == -ENOENT ? -ZK_ECORRUPT : rc;
+	env->notes_max = zk_journal_record_max(env->journal);
+	if (options->journaled_max > 0 &&
+	    options->journaled_max < env->notes_max)
+		env->notes_max = options->journaled_max;
 	env->checkpoint_last_page = last_page(env);
 	zk_journal_mark(env->journal, &env->mark);
 	env->mark.label = 0;
+	if (adopt)
+		return checkpoint_now(env);
 	return made ? 0 : redo_all(env);
 }

@@ -105,7 +105,11 @@ zk_table_is_journaled(uint8_t table)
 {
 	return table == ZK_TABLE_IDENT || table == ZK_TABLE_HARD ||
 	    table == ZK_TABLE_PEERS || table == ZK_TABLE_TOPICS_ID ||
-	    table == ZK_TABLE_LOG;
+	    table == ZK_TABLE_LOG ||
+	    /* Of the topics all: nothing else brings them back. */
+	    table == ZK_TABLE_TOPICS || table == ZK_TABLE_GROUP ||
+	    table == ZK_TABLE_GROUP_HARD || table == ZK_TABLE_GROUP_LOG ||
+	    table == ZK_TABLE_WRITER;
 }
 
 uint64_t

@@ -241,6 +241,7 @@ sim_host_start(struct sim *sim, unsigned id)
 	    .election_ms = ELECTION_MS,
 	    .heartbeat_ms = HEARTBEAT_MS,
 	    .op_timeout_ms = OP_TIMEOUT_MS,
+	    .settle_ms = sim->settle_ms,
 	    .sink = {.arg = host, .send = on_send, .changed = on_changed},
 	};
 	const struct zk_broker_time now = time_of(sim);
@@ -296,45 +297,58 @@ sim_host_stop(struct sim *sim, unsigned id)
 		}
 }
 
-static void
-file_path(const struct sim_host *host, char *buf, size_t cap)
-{
-	(void)snprintf(buf, cap, "%s/%s", host->dir, ZK_DATADIR_TOPICS);
-}
+const char *const sim_files[SIM_FILES] = {
+    ZK_DATADIR_TOPICS,
+    ZK_DATADIR_TOPICS_JOURNAL,
+};
 
-/* The file as it is before a flush that will not happen. */
-static uint8_t *
-save_file(const struct sim_host *host, size_t *ret_len)
-{
-	struct zk_broker_usage usage;
-	char path[160];
+/* A file as it is before a flush that will not happen. */
+struct saved {
 	uint8_t *bytes;
-	int fd;
+	size_t len;
+};
 
-	zk_broker_usage(host->broker, &usage);
-	*ret_len = usage.file_bytes;
-	bytes = malloc(*ret_len);
-	file_path(host, path, sizeof(path));
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (bytes == NULL || fd < 0 ||
-	    pread(fd, bytes, *ret_len, 0) != (ssize_t)*ret_len)
-		abort();
-	(void)close(fd);
-	return bytes;
-}
-
-static void
-restore_file(const struct sim_host *host, uint8_t *bytes, size_t len)
+static int
+open_file(const struct sim_host *host, size_t i, int flags)
 {
 	char path[160];
 	int fd;
 
-	file_path(host, path, sizeof(path));
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0 || pwrite(fd, bytes, len, 0) != (ssize_t)len)
+	(void)snprintf(path, sizeof(path), "%s/%s", host->dir, sim_files[i]);
+	fd = open(path, flags | O_CLOEXEC);
+	if (fd < 0)
+		abort();
+	return fd;
+}
+
+static void
+save_file(const struct sim_host *host, size_t i, struct saved *saved)
+{
+	const int fd = open_file(host, i, O_RDONLY);
+	struct zk_broker_usage usage;
+	struct stat st;
+
+	/* Of the first the rest is room for later. */
+	zk_broker_usage(host->broker, &usage);
+	if (fstat(fd, &st) != 0)
+		abort();
+	saved->len = i == 0 ? usage.file_bytes : (size_t)st.st_size;
+	saved->bytes = malloc(saved->len);
+	if (saved->bytes == NULL ||
+	    pread(fd, saved->bytes, saved->len, 0) != (ssize_t)saved->len)
 		abort();
 	(void)close(fd);
-	free(bytes);
+}
+
+static void
+restore_file(const struct sim_host *host, size_t i, struct saved *saved)
+{
+	const int fd = open_file(host, i, O_WRONLY);
+
+	if (pwrite(fd, saved->bytes, saved->len, 0) != (ssize_t)saved->len)
+		abort();
+	(void)close(fd);
+	free(saved->bytes);
 }
 
 static void
@@ -381,13 +395,15 @@ read_mail(struct sim *sim, struct sim_host *host)
 static void
 end_turn(struct sim *sim, struct sim_host *host)
 {
+	struct saved saved[SIM_FILES];
 	uint32_t wait_ms = 0;
-	uint8_t *bytes = NULL;
-	size_t len = 0;
+	bool crash = false;
 	int rc;
 
 	if (!sim->quiet && sim_random(sim, 1500) == 0) {
-		bytes = save_file(host, &len);
+		crash = true;
+		for (size_t i = 0; i < SIM_FILES; i++)
+			save_file(host, i, &saved[i]);
 		host->flushes = zk_broker_counts(host->broker)->flushes;
 		host->dying = true;
 	}
@@ -396,10 +412,11 @@ end_turn(struct sim *sim, struct sim_host *host)
 		sim_fail(sim, "host %u: turn: %s", host->id, zk_err_text(rc));
 		return;
 	}
-	if (bytes != NULL) {
+	if (crash) {
 		sim_mark(sim, MARK_CRASH_AT_FLUSH);
 		sim_host_stop(sim, host->id);
-		restore_file(host, bytes, len);
+		for (size_t i = 0; i < SIM_FILES; i++)
+			restore_file(host, i, &saved[i]);
 		return;
 	}
 	mark_counts(sim, host);

@@ -43,6 +43,7 @@ static const char *const mark_names[MARK_COUNT] = {
     [MARK_RETAINED] = "retention",
     [MARK_FULL] = "full disk",
     [MARK_SLOW_FLUSH] = "slow flush",
+    [MARK_HIDDEN] = "not to be seen yet",
 };
 
 uint64_t
@@ -291,8 +292,8 @@ set_up(struct sim *sim)
 		/* 12 MiB of it are reserve: there is little room on this. */
 		host->map_bytes = (size_t)64 << 20;
 		if (sim->small_disks && sim_chance(sim, 70))
-			host->map_bytes = ((size_t)12 << 20) + 300000 +
-			    sim_random(sim, 400000);
+			host->map_bytes = ((size_t)12 << 20) + 200000 +
+			    sim_random(sim, 300000);
 		(void)snprintf(host->dir, sizeof(host->dir),
 		    "%s/%" PRIu64 ".%u", base, runs, id);
 		if (mkdir(host->dir, 0700) != 0)
@@ -319,9 +320,11 @@ tear_down(struct sim *sim)
 		sim->hosts[id].dying = true;
 		zk_broker_close(sim->hosts[id].broker);
 		sim->hosts[id].broker = NULL;
-		(void)snprintf(path, sizeof(path), "%s/topics.mdb",
-		    sim->hosts[id].dir);
-		(void)unlink(path);
+		for (size_t i = 0; i < SIM_FILES; i++) {
+			(void)snprintf(path, sizeof(path), "%s/%s",
+			    sim->hosts[id].dir, sim_files[i]);
+			(void)unlink(path);
+		}
 	}
 	/* The last to close may have written to the first. */
 	for (unsigned id = 0; id < sim->count; id++) {
@@ -355,6 +358,8 @@ run(uint64_t seed, bool verbose, uint64_t marks[MARK_COUNT], bool *ret_passed)
 	sim.delay_us = 500;
 	sim.count = 3 + (unsigned)sim_random(&sim, 3);
 	sim.small_disks = sim_chance(&sim, 25);
+	if (sim_chance(&sim, 50))
+		sim.settle_ms = 1 + (uint32_t)sim_random(&sim, 60);
 	set_up(&sim);
 	if (!sim.failed)
 		run_seed(&sim);

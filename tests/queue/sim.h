@@ -18,6 +18,7 @@
 #define SIM_WRITERS   3u /* for each partition at each host */
 #define SIM_BATCHES   65536u
 #define SIM_TEXT_MAX  24000u
+#define SIM_FILES     2u /* of a host */
 
 /* Rare events that a set of runs must have seen; see sim.c for the names. */
 enum sim_mark {
@@ -36,6 +37,7 @@ enum sim_mark {
 	MARK_RETAINED,
 	MARK_FULL,
 	MARK_SLOW_FLUSH,
+	MARK_HIDDEN,
 	MARK_COUNT
 };
 
@@ -77,6 +79,7 @@ struct sim_host {
 	struct sim_batch *batch[SIM_PARTS][SIM_WRITERS];
 	uint64_t next_us[SIM_PARTS][SIM_WRITERS];
 	uint64_t start[SIM_PARTS], end[SIM_PARTS]; /* as seen last */
+	uint64_t read[SIM_PARTS];                  /* up to there */
 	bool local[SIM_PARTS];
 };
 
@@ -91,6 +94,7 @@ struct sim {
 	uint64_t seed, rng, now_us;
 	unsigned count;
 	bool verbose, quiet, small_disks, failed;
+	uint32_t settle_ms;
 	struct sim_host hosts[SIM_HOSTS_MAX];
 	bool cut[SIM_HOSTS_MAX][SIM_HOSTS_MAX];
 	struct sim_message *wire;
@@ -114,6 +118,7 @@ void sim_fail(struct sim *sim, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
 /* host.c */
+extern const char *const sim_files[SIM_FILES];
 void sim_host_start(struct sim *sim, unsigned id);
 void sim_host_stop(struct sim *sim, unsigned id);
 void sim_host_turn(struct sim *sim, unsigned id);

@@ -103,7 +103,8 @@ rig_remove(void)
 {
 	static const char *const names[] = {ZK_DATADIR_TREE, ZK_DATADIR_LOCK,
 	    ZK_DATADIR_JOURNAL, ZK_DATADIR_PID, ZK_DATADIR_MAKING,
-	    ZK_DATADIR_TOPICS, ZK_DATADIR_TOPICS_LOCK};
+	    ZK_DATADIR_TOPICS, ZK_DATADIR_TOPICS_LOCK,
+	    ZK_DATADIR_TOPICS_JOURNAL};
 	char path[128];
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {

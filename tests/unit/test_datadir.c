@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "base/codec.h"
 #include "base/err.h"
 #include "queue/broker.h"
 #include "queue/plog.h"
@@ -293,6 +294,18 @@ try_claim(void)
 	return rc;
 }
 
+static int
+open_plog(uint64_t node, struct zk_plog **ret_plog)
+{
+	const struct zk_plog_options options = {
+	    .dir = rig.dir,
+	    .self = node,
+	    .map_bytes = (size_t)256 << 20,
+	};
+
+	return zk_plog_open(&options, ret_plog);
+}
+
 /* As if it had held something: one row of a partition. */
 static void
 fill_topics(uint64_t node)
@@ -300,7 +313,7 @@ fill_topics(uint64_t node)
 	struct zk_tx tx = {.store = NULL};
 	struct zk_plog *plog;
 
-	cr_assert_eq(zk_plog_open(rig.dir, node, 0, &plog), 0);
+	cr_assert_eq(open_plog(node, &plog), 0);
 	cr_assert_eq(zk_env_begin(zk_plog_env(plog), &tx), 0);
 	cr_assert_eq(zk_phard_put(&tx, 5, 3, 1), 0);
 	cr_assert_eq(zk_env_commit(&tx), 0);
@@ -315,7 +328,7 @@ topics_are_filled(uint64_t node)
 	struct zk_tx *tx;
 	int rc;
 
-	cr_assert_eq(zk_plog_open(rig.dir, node, 0, &plog), 0);
+	cr_assert_eq(open_plog(node, &plog), 0);
 	cr_assert_eq(zk_env_read_begin(zk_plog_env(plog), &tx), 0);
 	rc = zk_phard_get(tx, 5, &term, &vote);
 	zk_env_read_end(tx);
@@ -399,10 +412,11 @@ Test(datadir, partitions_that_were_made_anew_are_not_those_that_were)
 	fill_topics(node);
 	expect_topics_refused("made anew");
 	/* The number of another tree. */
-	cr_assert_eq(zk_plog_open(rig.dir, node, 0, &plog), 0);
+	cr_assert_eq(open_plog(node, &plog), 0);
 	cr_assert_eq(zk_env_begin(zk_plog_env(plog), &tx), 0);
 	cr_assert_eq(zk_topics_id_put(&tx, 1), 0);
 	cr_assert_eq(zk_env_commit(&tx), 0);
+	cr_assert_eq(zk_env_checkpoint(zk_plog_env(plog)), 0);
 	zk_plog_close(plog);
 	expect_topics_refused("of another directory");
 }
@@ -436,4 +450,79 @@ Test(datadir, partitions_of_an_older_version_are_kept)
 	cr_expect_eq(try_claim(), 0, "%s", why);
 	remove_topics();
 	expect_topics_refused("missing");
+}
+
+/* --- their journal -------------------------------------------------------- */
+
+static void
+remove_topics_journal(void)
+{
+	char path[128];
+
+	rig_path(path, sizeof(path), ZK_DATADIR_TOPICS_JOURNAL);
+	cr_assert_eq(unlink(path), 0);
+}
+
+Test(datadir, partitions_without_their_journal_are_refused)
+{
+	const uint64_t node = own_node();
+	struct zk_plog *plog;
+	char path[128];
+	int fd;
+
+	fill_topics(node);
+	cr_expect(topics_are_filled(node));
+	rig_path(path, sizeof(path), ZK_DATADIR_TOPICS_JOURNAL);
+	/* Where the checkpoints are. */
+	fd = open(path, O_WRONLY);
+	cr_assert(fd >= 0);
+	for (off_t at = 0; at < 8192; at += 4096)
+		cr_assert_eq(pwrite(fd, "damaged!", 8, at), 8);
+	close(fd);
+	cr_expect_eq(try_claim(), -ZK_ECORRUPT);
+	cr_expect_eq(open_plog(node, &plog), -ZK_ECORRUPT);
+	remove_topics_journal();
+	cr_expect_eq(open_plog(node, &plog), -ZK_ECORRUPT);
+	cr_expect_eq(open_plog(node, &plog), -ZK_ECORRUPT);
+}
+
+/* As it was made when each commit was flushed: format u32, node u64. */
+static void
+make_flushed(uint64_t node)
+{
+	char path[128];
+	const struct zk_env_options options = {
+	    .path = path,
+	    .map_bytes = (size_t)256 << 20,
+	};
+	struct zk_tx tx = {.store = NULL};
+	uint8_t value[12];
+	struct zk_key key;
+	struct zk_env *env;
+	struct zk_enc enc;
+
+	rig_path(path, sizeof(path), ZK_DATADIR_TOPICS);
+	zk_enc_init(&enc, value, sizeof(value));
+	zk_enc_u32(&enc, 1);
+	zk_enc_u64(&enc, node);
+	zk_key_init(&key, ZK_TABLE_TOPICS);
+	cr_assert_eq(zk_env_open(&options, &env), 0);
+	cr_assert_eq(zk_env_begin(env, &tx), 0);
+	cr_assert_eq(zk_row_put(&tx, &key, value, sizeof(value)), 0);
+	cr_assert_eq(zk_phard_put(&tx, 5, 3, 1), 0);
+	cr_assert_eq(zk_env_commit(&tx), 0);
+	zk_env_close(env);
+}
+
+Test(datadir, partitions_from_before_the_journal_get_one)
+{
+	const uint64_t node = own_node();
+	struct zk_plog *plog;
+
+	make_flushed(node);
+	cr_expect(topics_are_filled(node));
+	cr_expect(topics_are_filled(node));
+	cr_expect_eq(try_claim(), 0, "%s", why);
+	remove_topics_journal();
+	cr_expect_eq(open_plog(node, &plog), -ZK_ECORRUPT);
 }
