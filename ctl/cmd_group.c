@@ -209,19 +209,6 @@ run_verb(struct request *r, int argc, char **argv)
 	return zk_ctl_usage(r->ctl);
 }
 
-static bool
-take_partition(struct zk_ctl *ctl, const char *text, int64_t *ret_partition)
-{
-	uint64_t number;
-
-	if (zk_ctl_parse_number(text, INT32_MAX, &number) < 0) {
-		zk_ctl_say(ctl, "%s: not a partition", text);
-		return false;
-	}
-	*ret_partition = (int64_t)number;
-	return true;
-}
-
 static int
 run(struct zk_ctl *ctl, int argc, char **argv)
 {
@@ -240,7 +227,8 @@ run(struct zk_ctl *ctl, int argc, char **argv)
 		if (option == 'j') {
 			request.json = true;
 		} else if (option == 'p') {
-			if (!take_partition(ctl, optarg, &request.partition))
+			if (!zk_ctl_take_partition(ctl, optarg,
+			        &request.partition))
 				return ZK_EXIT_USAGE;
 		} else {
 			status = zk_ctl_option(ctl, option, argv);

@@ -212,19 +212,6 @@ produce(struct producer *p, const char *topic, int count, char **words)
 	return rc < 0 ? ZK_EXIT_FAILED : ZK_EXIT_OK;
 }
 
-static bool
-take_partition(struct zk_ctl *ctl, const char *text, int64_t *ret_partition)
-{
-	uint64_t number;
-
-	if (zk_ctl_parse_number(text, INT32_MAX, &number) < 0) {
-		zk_ctl_say(ctl, "%s: not a partition", text);
-		return false;
-	}
-	*ret_partition = (int64_t)number;
-	return true;
-}
-
 static int
 run(struct zk_ctl *ctl, int argc, char **argv)
 {
@@ -242,7 +229,7 @@ run(struct zk_ctl *ctl, int argc, char **argv)
 		if (option == 'k') {
 			p.by_key = true;
 		} else if (option == 'p') {
-			if (!take_partition(ctl, optarg, &p.partition))
+			if (!zk_ctl_take_partition(ctl, optarg, &p.partition))
 				return ZK_EXIT_USAGE;
 		} else {
 			status = zk_ctl_option(ctl, option, argv);

@@ -163,3 +163,17 @@ zk_ctl_verb_option(int argc, char **argv, const char *short_options,
 	*verb = argv[optind++];
 	return getopt_long(argc, argv, short_options, options, NULL);
 }
+
+bool
+zk_ctl_take_partition(const struct zk_ctl *ctl, const char *text,
+    int64_t *ret_partition)
+{
+	uint64_t number;
+
+	if (zk_ctl_parse_number(text, INT32_MAX, &number) < 0) {
+		zk_ctl_say(ctl, "%s: not a partition", text);
+		return false;
+	}
+	*ret_partition = (int64_t)number;
+	return true;
+}

@@ -47,6 +47,10 @@ int zk_ctl_topic_each(const struct zk_ctl *ctl, const char *dir,
 int zk_ctl_verb_option(int argc, char **argv, const char *short_options,
     const struct option *options, char **verb);
 
+/* The argument of --partition; false: it is none, said. */
+bool zk_ctl_take_partition(const struct zk_ctl *ctl, const char *text,
+    int64_t *ret_partition);
+
 /* "pN": its number; false: another name. */
 bool zk_ctl_partition_number(const char *name, uint32_t *ret_number);
 

@@ -318,7 +318,9 @@ zk_plog_claim(const char *dir, struct zk_store *store)
 		return rc;
 	rc = zk_topics_id_get(tx, &id);
 	zk_read_end(tx);
-	return rc == -ENOENT ? make_known(dir, store) : rc;
+	if (rc == -ENOENT)
+		rc = make_known(dir, store);
+	return rc < 0 ? rc : zk_datadir_topics_made(zk_store_dir_fd(store));
 }
 
 void

@@ -98,8 +98,8 @@ find_stranger(int dir_fd, char *ret_name, size_t cap, bool *ret_found)
 	static const char *const ours[] = {".", "..", "lost+found",
 	    ZK_DATADIR_TREE, ZK_DATADIR_LOCK, ZK_DATADIR_JOURNAL,
 	    ZK_DATADIR_TOPICS, ZK_DATADIR_TOPICS_LOCK,
-	    ZK_DATADIR_TOPICS_JOURNAL, ZK_DATADIR_PID, ZK_DATADIR_SPOOL,
-	    ZK_DATADIR_BACKUP, ZK_DATADIR_MAKING};
+	    ZK_DATADIR_TOPICS_JOURNAL, ZK_DATADIR_TOPICS_MAKING, ZK_DATADIR_PID,
+	    ZK_DATADIR_SPOOL, ZK_DATADIR_BACKUP, ZK_DATADIR_MAKING};
 	struct dirent *entry;
 	int fd;
 	DIR *dir;
@@ -343,6 +343,9 @@ check_topics(const char *dir, int dir_fd, char **ret_why)
 {
 	const int rc = zk_datadir_restore_topics(dir_fd);
 
+	/* Half made, and to be made anew; or whole, and all is well. */
+	if (rc == -ZK_ECORRUPT && is_there(dir_fd, ZK_DATADIR_TOPICS_MAKING))
+		return 0;
 	if (rc == -ZK_ECORRUPT)
 		why(ret_why,
 		    "%s/%s: it or its journal is cut short, or damaged", dir,
@@ -395,24 +398,55 @@ announce(const char *dir, int dir_fd, char **ret_why)
 	return rc;
 }
 
-int
-zk_datadir_new_topics(int dir_fd)
+/* There is none, or one that never held anything. */
+static int
+has_no_topics(int dir_fd, bool *ret_none)
 {
 	uint8_t head[2 * PAGE_BYTES];
 	struct stat st;
 	ssize_t got;
-	int fd, rc = 0;
+	int fd;
 
-	fd = openat(dir_fd, ZK_DATADIR_TOPICS, O_RDWR | O_CLOEXEC);
+	*ret_none = true;
+	fd = openat(dir_fd, ZK_DATADIR_TOPICS, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return errno == ENOENT ? 0 : -errno;
 	got = fstat(fd, &st) == 0 ? pread(fd, head, sizeof(head), 0) : -1;
-	/* LMDB makes only empty files into environments. */
-	if (got < 0 ||
-	    (is_never_made(head, (size_t)got, &st) && ftruncate(fd, 0) != 0))
-		rc = -errno;
+	*ret_none = got >= 0 && is_never_made(head, (size_t)got, &st);
 	(void)close(fd);
+	return got < 0 ? -EIO : 0;
+}
+
+int
+zk_datadir_new_topics(int dir_fd)
+{
+	static const char *const names[] = {ZK_DATADIR_TOPICS,
+	    ZK_DATADIR_TOPICS_LOCK, ZK_DATADIR_TOPICS_JOURNAL};
+	bool none = true;
+	int fd, rc = 0;
+
+	if (!is_there(dir_fd, ZK_DATADIR_TOPICS_MAKING))
+		rc = has_no_topics(dir_fd, &none);
+	if (rc < 0 || !none)
+		return rc;
+	fd = openat(dir_fd, ZK_DATADIR_TOPICS_MAKING,
+	    O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0 || fsync(dir_fd) != 0)
+		rc = -errno;
+	if (fd >= 0)
+		(void)close(fd);
+	for (size_t i = 0; rc == 0 && i < sizeof(names) / sizeof(names[0]); i++)
+		if (unlinkat(dir_fd, names[i], 0) != 0 && errno != ENOENT)
+			rc = -errno;
 	return rc;
+}
+
+int
+zk_datadir_topics_made(int dir_fd)
+{
+	if (unlinkat(dir_fd, ZK_DATADIR_TOPICS_MAKING, 0) != 0)
+		return errno == ENOENT ? 0 : -errno;
+	return fsync(dir_fd) == 0 ? 0 : -errno;
 }
 
 int

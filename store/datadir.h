@@ -21,6 +21,8 @@
 
 /* There while the tree is made: without it, an empty tree is a damaged one. */
 #define ZK_DATADIR_MAKING "tree.new"
+/* The same for the partitions' file and its journal. */
+#define ZK_DATADIR_TOPICS_MAKING "topics.new"
 
 /* The format of the rows, in the identity row.  Other versions are refused. */
 #define ZK_STORE_FORMAT 3u
@@ -39,10 +41,13 @@ int zk_datadir_claim(const char *dir, char **ret_why, int *ret_fd);
 int zk_datadir_made(int dir_fd);
 
 /*
- * The partitions' file is about to be made: what a crash left of an earlier
- * attempt, and never held anything, is emptied.  0 or a negative errno.
+ * The partitions' file and its journal are about to be made, unless there is
+ * one of which the tree does not know yet: what a crash left of an earlier
+ * attempt is removed.  The end of that is told when the tree knows them.  0 or
+ * a negative errno.
  */
 int zk_datadir_new_topics(int dir_fd);
+int zk_datadir_topics_made(int dir_fd);
 
 /*
  * Take the partitions' file, which is there, back to its checkpoint, as it

@@ -109,6 +109,7 @@ run_open(const struct subject *subject, const char *dir, uint32_t stage,
 	const bool first = res->failed_stage == 0;
 	int rc = subject->open(dir, ret_it);
 
+	res->at_open = rc < 0 && first;
 	note_failure(res, stage, rc);
 	if (rc == -ENOSPC && first && stage > STAGE_MADE)
 		rc = subject->open(dir, ret_it);

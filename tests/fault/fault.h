@@ -47,6 +47,7 @@ struct run_result {
 	uint32_t failed_stage; /* the first that failed, 0: none */
 	int failed_rc;
 	uint32_t hits; /* calls that were made to fail */
+	bool at_open;  /* it was the opening that failed */
 };
 
 /* Both return the number of failures, after telling each. */

@@ -15,7 +15,8 @@ enum zk_fault_kind {
 
 struct zk_fault_record {
 	uint32_t kind;
-	uint32_t file; /* 1: the tree, 2: its journal, 3: the partitions */
+	/* 1: the tree, 2: its journal, 3: the partitions, 4: theirs */
+	uint32_t file;
 	uint64_t off, len;
 };
 

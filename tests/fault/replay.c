@@ -21,7 +21,8 @@
 
 #define SUBSETS      6u
 #define PREFIXES     6u
-#define FILES        3u
+#define FILES        4u
+#define FILE_TOPICS  3u /* and what comes after it */
 #define SECTOR_BYTES 512u
 #define PENDING_MAX  4096u
 
@@ -33,7 +34,7 @@ struct file {
 
 /* As the shim numbers them, from 1. */
 static const char *const names[FILES] = {ZK_DATADIR_TREE, ZK_DATADIR_JOURNAL,
-    ZK_DATADIR_TOPICS};
+    ZK_DATADIR_TOPICS, ZK_DATADIR_TOPICS_JOURNAL};
 
 struct replay {
 	const struct subject *subject;
@@ -91,12 +92,12 @@ file_copy(const struct file *from)
 
 /* While the store is made for the first time, a note beside it says so. */
 static void
-note_making(const char *dir)
+note_making(const char *dir, const char *name)
 {
 	char path[4096];
 	int fd;
 
-	(void)snprintf(path, sizeof(path), "%s/%s", dir, ZK_DATADIR_MAKING);
+	(void)snprintf(path, sizeof(path), "%s/%s", dir, name);
 	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	if (fd < 0)
 		abort();
@@ -135,8 +136,10 @@ check_image(struct replay *r, const struct file files[FILES], const char *label)
 
 	r->images++;
 	scratch_clear(r->dir);
-	if (r->acked < STAGE_MADE)
-		note_making(r->dir);
+	if (r->acked < STAGE_MADE) {
+		note_making(r->dir, ZK_DATADIR_MAKING);
+		note_making(r->dir, ZK_DATADIR_TOPICS_MAKING);
+	}
 	for (size_t i = 0; i < FILES; i++)
 		file_save(&files[i], r->dir, names[i]);
 	what = r->subject->check(r->dir, r->acked);
@@ -148,7 +151,7 @@ check_image(struct replay *r, const struct file files[FILES], const char *label)
 static bool
 may_tear(const struct replay *r, const struct zk_fault_record *rec)
 {
-	return r->acked >= STAGE_MADE || rec->file == FILES;
+	return r->acked >= STAGE_MADE || rec->file >= FILE_TOPICS;
 }
 
 static size_t

@@ -1,7 +1,7 @@
 /*
  * Preloaded into the workload: writes down, or fails, what the process does
- * to the files that matter, the tree, its journal and the partitions.  LMDB is a shared
- * library of the system, so this is where its calls can be met.  A
+ * to the files that matter: the tree, the partitions, and their journals.  LMDB
+ * is a shared library of the system, so this is where its calls can be met.  A
  * flush by any other thread than the first takes its time, to meet later writes.
  *
  * ZKFS_FAULT_LOG=FILE   record each change of them, its data included
@@ -28,7 +28,8 @@
 
 #include "record.h"
 
-static const char *const targets[] = {"/tree.mdb", "/journal", "/topics.mdb"};
+static const char *const targets[] = {"/tree.mdb", "/journal", "/topics.mdb",
+    "/topics.journal"};
 
 #define META_END 8192
 

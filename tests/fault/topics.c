@@ -150,6 +150,7 @@ open_broker(struct topics *it, const char *dir)
 	const struct zk_broker_options options = {
 	    .dir = dir,
 	    .self = zk_store_ident(it->store)->node,
+	    .map_bytes = (size_t)64 << 20,
 	    .seed = ((uint64_t)getpid() << 32) + ++opened,
 	    .election_ms = 300,
 	    .heartbeat_ms = 60,
