@@ -414,6 +414,24 @@ submit(struct zk_call *call, struct plan *plan)
 	zk_call_submit(call);
 }
 
+/*
+ * 0, or what a write through it gets.  Who held a lock and lost it with the
+ * session is told so for good; others go on in the next session.
+ */
+static int
+check_session(struct zk_fs *fs, const struct zk_handle *handle)
+{
+	const uint64_t now = fs->port.session(fs->port.impl);
+	bool fenced;
+
+	(void)pthread_mutex_lock(&fs->inodes.lock);
+	fenced = handle->owner || handle->locked;
+	(void)pthread_mutex_unlock(&fs->inodes.lock);
+	if (fenced && handle->session != now)
+		return -ESTALE;
+	return now == 0 ? -EROFS : 0;
+}
+
 void
 zk_topic_write(fuse_req_t req, struct zk_handle *handle, const char *buf,
     size_t size, int flags)
@@ -422,13 +440,11 @@ zk_topic_write(fuse_req_t req, struct zk_handle *handle, const char *buf,
 	const struct zk_command cmd = {.op = ZK_OP_NOP, .ino = handle->ino};
 	struct plan *plan = NULL;
 	struct zk_call *call;
-	int rc = 0;
+	int rc = -EPERM;
 
-	if (handle->topic_file == NULL || (flags & O_APPEND) == 0)
-		rc = -EPERM;
-	else if (fs->port.session(fs->port.impl) == 0)
-		rc = -EROFS;
-	else
+	if (handle->topic_file != NULL && (flags & O_APPEND) != 0)
+		rc = check_session(fs, handle);
+	if (rc == 0)
 		rc = make_plan(fs, handle, buf, size, &plan);
 	if (rc < 0) {
 		zk_reply_rc_ino(req, rc);

@@ -12,7 +12,7 @@
 #include "store/verify_impl.h"
 
 /*
- * The file of partitions, before it is used.  It has no journal by which one
+ * The file of partitions, before it is used.  It has nothing by which one
  * that was lost, emptied, or is of another time could be told from a new one;
  * the tree has the number that is in it.  LMDB trusts its pages, and one that
  * is damaged ends the process: so all of those that lead somewhere are walked,
@@ -54,7 +54,7 @@ now_ms(void)
 
 /* Whose rows are few; the log's are the others. */
 static const uint8_t short_tables[] = {ZK_TABLE_TOPICS, ZK_TABLE_TOPICS_ID,
-    ZK_TABLE_GROUP, ZK_TABLE_GROUP_HARD, ZK_TABLE_WRITER};
+    ZK_TABLE_JOURNAL, ZK_TABLE_GROUP, ZK_TABLE_GROUP_HARD, ZK_TABLE_WRITER};
 
 /* Is this what may come after `last`, which becomes it? */
 static bool
