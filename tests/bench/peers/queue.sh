@@ -208,7 +208,7 @@ single() {
 	local verdict=
 	judge "$2" "$4"
 	printf '%-44s %11.*f %-5s nats %9s redis %9s  %s\n' "$1" \
-	    "$([ "$3" = us ] && echo 1 || echo 0)" "$2" "$3" "${5:--}" \
+	    "$([ "$3" = /s ] && echo 0 || echo 1)" "$2" "$3" "${5:--}" \
 	    "${6:--}" "$verdict"
 }
 
@@ -272,6 +272,24 @@ deliver() {
 	single "... 99th" "$last" us '' "$nats_last"
 }
 
+# cpu_ms: what the three daemons have used of the processors.
+cpu_ms() {
+	local i
+	for i in 1 2 3; do
+		cat /proc/"$(cat "$work/$i/pid")"/task/*/schedstat
+	done | awk '{ ns += $1 } END { printf "%d", ns / 1e6 }'
+}
+idle() {
+	local before
+	topic 1000
+	sleep 5 # until each of them sleeps
+	before=$(cpu_ms)
+	sleep 5
+	single "1,000 partitions idle, of a core per host" \
+	    "$(awk -v ms=$(($(cpu_ms) - before)) \
+	        'BEGIN { printf "%.2f", ms / 3 / 50 }')" % '<5'
+}
+
 boot_all
 until_true 30 all_up
 one=${dirs%%,*}
@@ -301,4 +319,5 @@ for partitions in 1 8; do
 done
 consume
 deliver
+idle
 echo "# goals: $((goals - missed)) met, $missed missed"
