@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -277,6 +278,19 @@ fork_daemon(const char *dir, struct zk_launch *ret_launch)
 	return rc;
 }
 
+/*
+ * What a shell may write is for its own files: a limit on their size would end
+ * us at the first larger one.  Where it cannot be lifted, the call fails.
+ */
+static void
+lift_limits(void)
+{
+	const struct rlimit none = {RLIM_INFINITY, RLIM_INFINITY};
+
+	(void)setrlimit(RLIMIT_FSIZE, &none);
+	(void)signal(SIGXFSZ, SIG_IGN);
+}
+
 int
 zk_launch_begin(bool foreground, const char *dir, struct zk_launch *ret_launch,
     struct zk_fault *ret_fault)
@@ -297,6 +311,7 @@ zk_launch_begin(bool foreground, const char *dir, struct zk_launch *ret_launch,
 	if (rc < 0)
 		return zk_fault_set(ret_fault, rc, ZK_EXIT_SYSTEM,
 		    "cannot start the daemon: %s", zk_err_text(rc));
+	lift_limits();
 	/* A directory in use would be held, and could be our own mount. */
 	(void)!chdir("/");
 	*ret_launch = launch;
