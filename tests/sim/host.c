@@ -417,4 +417,5 @@ sim_host_turn(struct sim_host *host)
 	mark_counts(sim, host);
 	sim_clients_look(host);
 	sim_check_host(host);
+	sim_check_leases(sim);
 }

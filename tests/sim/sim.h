@@ -329,6 +329,8 @@ void sim_client_read(struct sim_host *host, uint64_t ctx, bool reached);
 /* check.c */
 void sim_check_start(struct sim_host *host);
 void sim_check_host(struct sim_host *host);
+/* lease.c */
+void sim_check_leases(struct sim *sim);
 bool sim_has_converged(struct sim *sim);
 void sim_check_end(struct sim *sim);
 
