@@ -5,7 +5,7 @@
 #   file PATH
 #   suites SUITE...          the fastest that must notice it comes first
 # and then Perl, which changes the text of that file ($_ is all of it).
-# Suites: raft, fuzz, sim, history, unit:NAME, fault.  A mutation that changes
+# Suites: raft, fuzz, sim, queue, history, unit:NAME, fault.  A mutation that changes
 # nothing or does not build is stale, which is a failure, and so is one that
 # all its suites survive: then it is the tests that are wrong.
 set -u
@@ -13,6 +13,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 SRC=$(cd "$here/../.." && pwd)
 JOBS=${JOBS:-2}
 SIM_SEEDS=${SIM_SEEDS:-300}
+QUEUE_SEEDS=${QUEUE_SEEDS:-300}
 
 top=$(mktemp -d "${TMPDIR:-/var/tmp}/zkfs-mutations.XXXXXX") || exit 2
 trap 'rm -rf "$top"' EXIT
@@ -34,6 +35,7 @@ target()
 	case $1 in
 	raft | fuzz) echo build/tests/raft/runner ;;
 	sim) echo build/tests/sim/sim ;;
+	queue) echo build/tests/queue/sim ;;
 	history) echo build/tests/lib/history ;;
 	unit:*) echo "build/tests/unit/${1#unit:}" ;;
 	fault) echo build/tests/fault/fault build/tests/fault/shim.so ;;
@@ -59,6 +61,11 @@ run()
 			timeout 60 build/tests/sim/sim -1 "$seed" || return
 		done <tests/sim/seeds
 		timeout 300 build/tests/sim/sim -1 1 "$SIM_SEEDS"
+		;;
+	queue)
+		# As above: a forgotten vote takes some luck to matter.
+		timeout 60 build/tests/queue/sim 281 1 &&
+		    timeout 600 build/tests/queue/sim 1 "$QUEUE_SEEDS"
 		;;
 	history) timeout 60 tests/lib/check-histories.sh build/tests/lib/history ;;
 	unit:*)
