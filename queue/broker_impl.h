@@ -147,6 +147,9 @@ struct zk_group {
 
 	struct zk_writers writers;
 
+	/* Of a log that was given up once; see zk_group_is_behind(). */
+	uint64_t floor_term, floor_index;
+
 	bool wrote;       /* in this turn, for the log or Raft */
 	bool state_due;   /* the state must be written in this turn */
 	uint32_t unsaved; /* entries applied since it was */
@@ -478,6 +481,15 @@ int zk_group_on_sleep(struct zk_broker *b, uint64_t from, uint64_t id,
 int zk_group_on_left(struct zk_broker *b, uint64_t from, uint64_t id);
 int zk_group_on_gone(struct zk_broker *b, uint64_t from, uint64_t id);
 bool zk_group_quorum_lives(const struct zk_group *g);
+
+/*
+ * A log that ends there lacks what this replica had, and had answered for,
+ * before it left and gave its log up.  Until it has all that again it is not
+ * a voter whom Raft could rely on: one of an older membership, who was not
+ * told that it left, would make a majority with it.
+ */
+bool zk_group_is_behind(const struct zk_group *g, uint64_t term,
+    uint64_t index);
 
 /* group_retain.c */
 /* It leads, and holds more than it should. */

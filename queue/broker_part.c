@@ -352,17 +352,22 @@ zk_part_set(struct zk_broker *b, const struct zk_partition_spec *spec)
 static int
 discard(struct zk_part *part, enum zk_pstatus status)
 {
+	const struct zk_group *g = part->group;
 	struct zk_broker *b = part->broker;
 	struct zk_pstate state;
+	uint64_t term;
 	int rc;
 
-	ZK_ASSERT(part->group != NULL);
+	ZK_ASSERT(g != NULL);
 
 	rc = zk_broker_tx(b);
 	/* Who was here does not begin the partition again. */
 	if (rc == 0)
-		rc = zk_phard_put(b->tx, part->id, part->group->raft.term,
-		    part->group->raft.vote);
+		rc = zk_phard_put(b->tx, part->id, g->raft.term, g->raft.vote);
+	/* What it answered for, it answers for when it is back. */
+	term = zk_raft_term_at(&g->raft, g->raft.last_index);
+	if (rc == 0 && !zk_group_is_behind(g, term, g->raft.last_index))
+		rc = zk_pfloor_put(b->tx, part->id, term, g->raft.last_index);
 	state = part->group->state;
 	state.status = status;
 	state.base_index = state.commit_index = part->group->raft.last_index;

@@ -338,6 +338,13 @@ zk_group_step(struct zk_group *g, const struct zk_event *event)
 	return zk_broker_fail(b, rc);
 }
 
+bool
+zk_group_is_behind(const struct zk_group *g, uint64_t term, uint64_t index)
+{
+	return term < g->floor_term ||
+	    (term == g->floor_term && index < g->floor_index);
+}
+
 int
 zk_group_tick(struct zk_group *g, uint32_t elapsed_ms)
 {
@@ -346,6 +353,10 @@ zk_group_tick(struct zk_group *g, uint32_t elapsed_ms)
 	    .elapsed_ms = elapsed_ms,
 	};
 
+	/* Time makes candidates. */
+	if (zk_group_is_behind(g, zk_raft_term_at(&g->raft, g->raft.last_index),
+	        g->raft.last_index))
+		return 0;
 	return zk_group_step(g, &event);
 }
 

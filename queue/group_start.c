@@ -163,6 +163,9 @@ recover(struct zk_group *g, struct zk_tx *tx)
 	int rc;
 
 	rc = zk_phard_get(tx, g->part->id, &start.term, &start.vote);
+	if (rc == 0 || rc == -ENOENT)
+		rc = zk_pfloor_get(tx, g->part->id, &g->floor_term,
+		    &g->floor_index);
 	if (rc < 0 && rc != -ENOENT)
 		return rc;
 	rc = zk_plog_last(tx, g->part->id, g->state.base_index, &last);

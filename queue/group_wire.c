@@ -266,6 +266,17 @@ on_message(struct zk_group *g, const struct zk_msg *msg, struct zk_event *event)
 	return rc;
 }
 
+/* An election that this replica must have no part in, yet. */
+static bool
+is_not_ours(const struct zk_group *g, const struct zk_msg *msg)
+{
+	if (msg->type == ZK_MSG_PREVOTE || msg->type == ZK_MSG_VOTE)
+		return zk_group_is_behind(g, msg->log_term, msg->index);
+	return msg->type == ZK_MSG_TIMEOUT_NOW &&
+	    zk_group_is_behind(g, zk_raft_term_at(&g->raft, g->raft.last_index),
+	        g->raft.last_index);
+}
+
 int
 zk_group_on_raft(struct zk_broker *b, uint64_t from, uint64_t id,
     struct zk_dec *dec)
@@ -294,7 +305,7 @@ zk_group_on_raft(struct zk_broker *b, uint64_t from, uint64_t id,
 	}
 	if (rc == 0 && !zk_dec_done(&body))
 		rc = -EPROTO;
-	if (rc == 0)
+	if (rc == 0 && !is_not_ours(part->group, &msg))
 		rc = on_message(part->group, &msg, &event);
 	b->received = NULL;
 	return rc;

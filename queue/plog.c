@@ -457,8 +457,43 @@ int
 zk_phard_delete(struct zk_tx *tx, uint64_t id)
 {
 	const struct zk_key key = zk_key1(ZK_TABLE_GROUP_HARD, id);
+	const struct zk_key floor = zk_key1(ZK_TABLE_GROUP_FLOOR, id);
+	int rc = zk_row_delete(tx, &floor);
 
-	return zk_row_delete(tx, &key);
+	return rc < 0 && rc != -ENOENT ? rc : zk_row_delete(tx, &key);
+}
+
+int
+zk_pfloor_put(struct zk_tx *tx, uint64_t id, uint64_t term, uint64_t index)
+{
+	const struct zk_key key = zk_key1(ZK_TABLE_GROUP_FLOOR, id);
+	uint8_t value[16];
+	struct zk_enc enc;
+
+	zk_enc_init(&enc, value, sizeof(value));
+	zk_enc_u64(&enc, term);
+	zk_enc_u64(&enc, index);
+	ZK_ASSERT(!enc.failed);
+	return zk_row_put(tx, &key, value, enc.len);
+}
+
+int
+zk_pfloor_get(struct zk_tx *tx, uint64_t id, uint64_t *ret_term,
+    uint64_t *ret_index)
+{
+	const struct zk_key key = zk_key1(ZK_TABLE_GROUP_FLOOR, id);
+	const void *value;
+	struct zk_dec dec;
+	size_t len;
+	int rc;
+
+	rc = zk_row_get(tx, &key, &value, &len);
+	if (rc < 0)
+		return rc;
+	zk_dec_init(&dec, value, len);
+	*ret_term = zk_dec_u64(&dec);
+	*ret_index = zk_dec_u64(&dec);
+	return zk_dec_done(&dec) ? 0 : (tx->fatal = -ZK_ECORRUPT);
 }
 
 /* The partition of the first row of that table after id; -ENOENT. */

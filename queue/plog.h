@@ -69,7 +69,14 @@ int zk_phard_put(struct zk_tx *tx, uint64_t id, uint64_t term, uint64_t vote);
 /* -ENOENT */
 int zk_phard_get(struct zk_tx *tx, uint64_t id, uint64_t *ret_term,
     uint64_t *ret_vote);
-int zk_phard_delete(struct zk_tx *tx, uint64_t id);
+int zk_phard_delete(struct zk_tx *tx, uint64_t id); /* the floor, too */
+/*
+ * How far the log went of a replica that has given it up: see
+ * zk_group_is_behind().  get: -ENOENT.
+ */
+int zk_pfloor_put(struct zk_tx *tx, uint64_t id, uint64_t term, uint64_t index);
+int zk_pfloor_get(struct zk_tx *tx, uint64_t id, uint64_t *ret_term,
+    uint64_t *ret_index);
 int zk_phard_next(struct zk_tx *tx, uint64_t id, uint64_t *ret_id);
 
 /* --- entries -------------------------------------------------------------- */

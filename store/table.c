@@ -108,8 +108,8 @@ zk_table_is_journaled(uint8_t table)
 	    table == ZK_TABLE_LOG ||
 	    /* Of the topics all: nothing else brings them back. */
 	    table == ZK_TABLE_TOPICS || table == ZK_TABLE_GROUP ||
-	    table == ZK_TABLE_GROUP_HARD || table == ZK_TABLE_GROUP_LOG ||
-	    table == ZK_TABLE_WRITER;
+	    table == ZK_TABLE_GROUP_HARD || table == ZK_TABLE_GROUP_FLOOR ||
+	    table == ZK_TABLE_GROUP_LOG || table == ZK_TABLE_WRITER;
 }
 
 uint64_t

@@ -36,11 +36,12 @@ enum zk_table {
 	ZK_TABLE_TOPICS_ID = 'K', /* "": id u64; in both environments */
 	ZK_TABLE_LOG = 'L',       /* index, part u32: see log.c */
 	/* of the topics, in an environment of their own: see queue/plog.c */
-	ZK_TABLE_TOPICS = 'T',     /* "": whose they are */
-	ZK_TABLE_GROUP = 'G',      /* partition: its state */
-	ZK_TABLE_GROUP_HARD = 'H', /* partition: Raft's term and vote */
-	ZK_TABLE_GROUP_LOG = 'M',  /* partition, index, part u32 */
-	ZK_TABLE_WRITER = 'W',     /* partition, session */
+	ZK_TABLE_TOPICS = 'T',      /* "": whose they are */
+	ZK_TABLE_GROUP = 'G',       /* partition: its state */
+	ZK_TABLE_GROUP_HARD = 'H',  /* partition: Raft's term and vote */
+	ZK_TABLE_GROUP_FLOOR = 'F', /* partition: the log's end when it left */
+	ZK_TABLE_GROUP_LOG = 'M',   /* partition, index, part u32 */
+	ZK_TABLE_WRITER = 'W',      /* partition, session */
 	/* of the replicated tree */
 	ZK_TABLE_ANSWER = 'a',    /* session, number: see answer.c */
 	ZK_TABLE_CONF = 'c',      /* "": the members; see store.c */

@@ -54,7 +54,8 @@ now_ms(void)
 
 /* Whose rows are few; the log's are the others. */
 static const uint8_t short_tables[] = {ZK_TABLE_TOPICS, ZK_TABLE_TOPICS_ID,
-    ZK_TABLE_JOURNAL, ZK_TABLE_GROUP, ZK_TABLE_GROUP_HARD, ZK_TABLE_WRITER};
+    ZK_TABLE_JOURNAL, ZK_TABLE_GROUP, ZK_TABLE_GROUP_FLOOR, ZK_TABLE_GROUP_HARD,
+    ZK_TABLE_WRITER};
 
 /* Is this what may come after `last`, which becomes it? */
 static bool

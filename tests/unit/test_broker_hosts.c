@@ -460,3 +460,43 @@ Test(broker_hosts, a_full_disk_of_all_is_enospc_and_recovers, .fini = rig_fini)
 	cr_assert_eq(done.rc, 0, "%s", zk_err_text(done.rc));
 	cr_assert_eq(done.offset, taken * sizeof(big));
 }
+
+/*
+ * One who left has given its log up, and what it had answered for with it.
+ * When it is to come back it makes no majority with one who was away meanwhile
+ * and believes in the old members.
+ */
+Test(broker_hosts, who_left_is_no_voter_before_it_has_what_it_had, .init = four,
+    .fini = rig_fini)
+{
+	struct rig_done done;
+
+	(void)rig_append_ok(0, "one\n");
+	rig_run(500);
+	rig.hosts[2].cut = true;
+	(void)rig_append_ok(0, "two\n");
+	rig_spec(&spec, 7, 1 | 4 | 8);
+	rig_set(&spec);
+	rig_run(20000);
+	(void)rig_append_ok(0, "three\n");
+	cr_assert_str_eq(rig_content(3), "one\ntwo\nthree\n");
+
+	/* All who know better are away. */
+	rig_crash(0);
+	rig_crash(3);
+	rig.hosts[2].cut = false;
+	rig_spec(&spec, 7, 7);
+	rig_set(&spec);
+	rig_append(2, "never\n", &done);
+	rig_run(15000);
+	cr_assert(done.done);
+	cr_assert_eq(done.rc, -ETIMEDOUT);
+
+	rig_open(0);
+	rig_open(3);
+	rig_set(&spec);
+	rig_run(20000);
+	for (unsigned id = 0; id < 3; id++)
+		cr_expect_str_eq(rig_content(id), "one\ntwo\nthree\n", "%u: %s",
+		    id, rig_content(id));
+}
