@@ -340,10 +340,14 @@ zk_topics_open(const struct zk_topics_options *options, char **ret_why,
 	node.seed |= 1;
 	node.arg = t;
 	t->options = *options;
-	t->dirty = true;
 	init_sync(t);
 	rc = zk_topics_node_open(&node, ret_why, &t->node);
 	if (rc == 0) {
+		/*
+		 * Before anybody can append: after an upgrade files are open
+		 * already.  Should it fail, the thread tries again.
+		 */
+		t->dirty = look(t) < 0;
 		rc = -pthread_create(&t->thread, NULL, keep_telling, t);
 		t->running = rc == 0;
 	}
