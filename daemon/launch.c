@@ -23,6 +23,9 @@
 /* Between SIGTERM and SIGKILL, and between that and giving up. */
 #define PATIENCE_MS 3000
 
+/* See go_first(). */
+#define DAEMON_NICE (-10)
+
 /*
  * The one message on the socket pair, daemon to first process.  Sequenced
  * packets keep it whole, and a copy of the descriptor in a helper of the
@@ -291,6 +294,18 @@ lift_limits(void)
 	(void)signal(SIGXFSZ, SIG_IGN);
 }
 
+/*
+ * Everybody who runs instead of us may be waiting for us; and other members
+ * take a host that is busy for one that is down.  A priority that somebody
+ * has chosen stays, and without the right to a better one so does ours.
+ */
+static void
+go_first(void)
+{
+	if (getpriority(PRIO_PROCESS, 0) == 0)
+		(void)setpriority(PRIO_PROCESS, 0, DAEMON_NICE);
+}
+
 int
 zk_launch_begin(bool foreground, const char *dir, struct zk_launch *ret_launch,
     struct zk_fault *ret_fault)
@@ -312,6 +327,7 @@ zk_launch_begin(bool foreground, const char *dir, struct zk_launch *ret_launch,
 		return zk_fault_set(ret_fault, rc, ZK_EXIT_SYSTEM,
 		    "cannot start the daemon: %s", zk_err_text(rc));
 	lift_limits();
+	go_first();
 	/* A directory in use would be held, and could be our own mount. */
 	(void)!chdir("/");
 	*ret_launch = launch;

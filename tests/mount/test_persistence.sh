@@ -42,6 +42,13 @@ limited() {
 	return $rc
 }
 must limited
+niceness() {
+	sed 's/.*) //' "/proc/$FS_PID/stat" | cut -d' ' -f17
+}
+# Where that may be, and nobody has said otherwise.
+want=$(nice)
+[ "$want" -ne 0 ] || want=$(nice -n -10 nice 2>/dev/null)
+same "it goes before those who wait for it" "$want" "$(niceness)"
 fill_tree
 before=$(picture)
 check "the picture shows the tree" test "$(wc -l <<<"$before")" -gt 30
