@@ -225,7 +225,7 @@ sim_roster_is_met(struct sim *sim, struct sim_host *host)
 
 	if (!sim->has_roster)
 		return true;
-	roster = malloc(sizeof(*roster));
+	roster = calloc(1, sizeof(*roster));
 	if (roster == NULL)
 		abort();
 	met = load(host, roster) && is_met(roster, conf);
