@@ -79,12 +79,12 @@ name_file(struct writer *writer, const char *dir, size_t i)
 		(void)snprintf(writer->path, sizeof(writer->path), "%s", dir);
 		return;
 	}
-	(void)snprintf(writer->path, sizeof(writer->path), "%s/%c%zu", dir,
-	    writer->op, i);
-	if (mkdir(writer->path, 0755) < 0 && errno != EEXIST)
+	(void)snprintf(writer->path, sizeof(writer->path), "%s/%d-%zu", dir,
+	    (int)getpid(), i);
+	if (mkdir(writer->path, 0755) < 0)
 		err(1, "%s", writer->path);
-	(void)snprintf(writer->path, sizeof(writer->path), "%s/%c%zu/n", dir,
-	    writer->op, i);
+	(void)snprintf(writer->path, sizeof(writer->path), "%s/%d-%zu/n", dir,
+	    (int)getpid(), i);
 }
 
 static void
