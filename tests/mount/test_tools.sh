@@ -51,6 +51,7 @@ same "a second run transfers nothing" "" \
 same "not even when it compares the content" "" \
     "$(rsync -aHic "$T/" synced/)"
 echo more >>"$T/many/f7"
+touch -d '2033-02-03 04:05:06' "$T/many/f7" # not in the second of its making
 same "a third what has changed" ">f.st...... many/f7" \
     "$(rsync -aHi "$T/" synced/)"
 # With attributes, from a disk that knows nothing of zkfs's, onto files that are
