@@ -11,18 +11,6 @@ struct zk_answerer {
 	bool closed, asleep;       /* protected by lock */
 };
 
-static void
-tell_all(struct zk_item_list *list)
-{
-	struct zk_item *item;
-
-	while ((item = zk_item_list_pop(list)) != NULL) {
-		if (item->done != NULL)
-			item->done(item->arg, &item->outcome);
-		free(item);
-	}
-}
-
 static void *
 answerer_main(void *arg)
 {
@@ -42,7 +30,7 @@ answerer_main(void *arg)
 			break;
 		zk_item_list_join(&list, &a->given);
 		(void)pthread_mutex_unlock(&a->lock);
-		tell_all(&list);
+		zk_item_list_finish(&list, 0);
 		(void)pthread_mutex_lock(&a->lock);
 	}
 	(void)pthread_mutex_unlock(&a->lock);

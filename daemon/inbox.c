@@ -65,6 +65,20 @@ zk_item_list_settle(struct zk_item_list *list)
 		list->last = &list->first;
 }
 
+void
+zk_item_list_finish(struct zk_item_list *list, int rc)
+{
+	struct zk_item *item;
+
+	while ((item = zk_item_list_pop(list)) != NULL) {
+		if (rc < 0)
+			item->outcome.rc = rc;
+		if (item->done != NULL)
+			item->done(item->arg, &item->outcome);
+		free(item);
+	}
+}
+
 int
 zk_item_new(const struct zk_command *cmd, zk_done_fn done, void *arg,
     struct zk_item **ret_item)

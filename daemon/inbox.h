@@ -46,6 +46,9 @@ void zk_item_list_join(struct zk_item_list *list, struct zk_item_list *from);
 /* After a list was copied by assignment: it must not point into the other. */
 void zk_item_list_settle(struct zk_item_list *list);
 
+/* Tell each its outcome, or that code if it is one, and free it. */
+void zk_item_list_finish(struct zk_item_list *list, int rc);
+
 /* A copy of cmd; -ENOMEM, -EMSGSIZE.  Free with free(3). */
 int zk_item_new(const struct zk_command *cmd, zk_done_fn done, void *arg,
     struct zk_item **ret_item);

@@ -75,10 +75,10 @@ zk_member_close(struct zk_member *m)
 {
 	if (m == NULL)
 		return;
-	zk_member_finish(&m->answered, 0);
-	zk_member_finish(&m->inflight, -ZK_ESESSION);
-	zk_member_finish(&m->queued, -ZK_ESESSION);
-	zk_member_finish(&m->waiting, -ZK_ESESSION);
+	zk_item_list_finish(&m->answered, 0);
+	zk_item_list_finish(&m->inflight, -ZK_ESESSION);
+	zk_item_list_finish(&m->queued, -ZK_ESESSION);
+	zk_item_list_finish(&m->waiting, -ZK_ESESSION);
 	zk_replica_close(m->replica);
 	free(m->founders);
 	free(m->leases);
@@ -217,7 +217,7 @@ zk_member_end(struct zk_member *m, uint32_t *ret_wait_ms)
 		*ret_wait_ms = m->options.heartbeat_ms;
 	if (m->options.sink.answer != NULL)
 		m->options.sink.answer(m->options.sink.arg, &m->answered);
-	zk_member_finish(&m->answered, 0);
+	zk_item_list_finish(&m->answered, 0);
 	return 0;
 }
 

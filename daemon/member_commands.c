@@ -11,20 +11,6 @@
 /* Forwarded and not applied for this long: perhaps it never arrived. */
 #define FORWARD_AGAIN_MS 2000u
 
-void
-zk_member_finish(struct zk_item_list *list, int rc)
-{
-	struct zk_item *item;
-
-	while ((item = zk_item_list_pop(list)) != NULL) {
-		if (rc < 0)
-			item->outcome.rc = rc;
-		if (item->done != NULL)
-			item->done(item->arg, &item->outcome);
-		free(item);
-	}
-}
-
 /* --- in ------------------------------------------------------------------- */
 
 /* Whether a command makes the tree larger: a full disk refuses those. */
@@ -88,7 +74,7 @@ zk_member_refuse_growth(struct zk_member *m)
 		    item);
 	m->queued = kept;
 	zk_item_list_settle(&m->queued);
-	zk_member_finish(&lost, -ENOSPC);
+	zk_item_list_finish(&lost, -ENOSPC);
 }
 
 /* The lock request that a cancellation means, if it is not over. */

@@ -154,7 +154,6 @@ uint64_t zk_member_acked_below(const struct zk_member *m, uint64_t number);
 int zk_member_on_forward(struct zk_member *m, uint64_t from,
     struct zk_dec *dec);
 int zk_member_on_refuse(struct zk_member *m, struct zk_dec *dec);
-void zk_member_finish(struct zk_item_list *list, int rc);
 
 /* member_again.c: a lock request of ours waits, and this item takes it over. */
 bool zk_member_waits_already(struct zk_member *m, struct zk_item *item);

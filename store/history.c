@@ -129,9 +129,11 @@ find_place(struct zk_tx *tx, uint64_t dir, const char *name, size_t name_len,
 
 	if (memo != NULL)
 		of_dir = &memo->place;
-
-	if (memo == NULL || memo->dir != dir)
+	if (memo == NULL || memo->dir != dir) {
+		if (memo != NULL)
+			memo->dir = 0; /* should it fail half-way */
 		rc = find_dir(tx, dir, of_dir);
+	}
 	if (rc < 0)
 		return rc;
 	if (memo != NULL)

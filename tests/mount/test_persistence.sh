@@ -42,6 +42,8 @@ limited() {
 	return $rc
 }
 must limited
+same "tree and topics are flushed by a thread each" 2 \
+    "$(cat "/proc/$FS_PID/task/"*/comm | grep -cx zkfs-flush)"
 niceness() {
 	sed 's/.*) //' "/proc/$FS_PID/stat" | cut -d' ' -f17
 }
