@@ -14,30 +14,6 @@
 
 /* --- out ------------------------------------------------------------------ */
 
-/* Writes what is queued, unless nng is still busy with what went before. */
-static void
-send_start(struct conn *conn)
-{
-	nng_iov iov[ZK_SEND_CHUNKS_MAX];
-	size_t bytes = 0;
-	unsigned count = 0;
-
-	if (conn->sending || conn->closing || conn->broken != NULL)
-		return;
-	for (struct chunk *c = conn->out_first; c != NULL; c = c->next) {
-		if (count == ZK_SEND_CHUNKS_MAX || bytes >= ZK_SEND_BYTES_MAX)
-			break;
-		iov[count].iov_buf = c->bytes + c->off;
-		iov[count++].iov_len = c->len - c->off;
-		bytes += c->len - c->off;
-	}
-	if (count == 0)
-		return;
-	conn->sending = true;
-	(void)nng_aio_set_iov(conn->send_aio, count, iov);
-	nng_stream_send(conn->stream, conn->send_aio);
-}
-
 static void
 drop_sent(struct conn *conn, size_t bytes)
 {
@@ -61,6 +37,67 @@ drop_sent(struct conn *conn, size_t bytes)
 			conn->out_spare = c;
 		else
 			free(c);
+	}
+}
+
+/* What is queued, as far as one write goes; how many pieces. */
+static unsigned
+gather(const struct conn *conn, nng_iov iov[ZK_SEND_CHUNKS_MAX])
+{
+	size_t bytes = 0;
+	unsigned count = 0;
+
+	for (struct chunk *c = conn->out_first; c != NULL; c = c->next) {
+		if (count == ZK_SEND_CHUNKS_MAX || bytes >= ZK_SEND_BYTES_MAX)
+			break;
+		iov[count].iov_buf = c->bytes + c->off;
+		iov[count++].iov_len = c->len - c->off;
+		bytes += c->len - c->off;
+	}
+	return count;
+}
+
+/*
+ * Writes as much as the socket takes at once; false: it takes nothing.  An aio
+ * without a callback is over when nng has written something, where one with a
+ * callback costs another thread's turn for each frame; cancelled, it has
+ * written nothing.
+ */
+static bool
+send_now(struct conn *conn, unsigned count, nng_iov *iov)
+{
+	size_t bytes;
+
+	(void)nng_aio_set_iov(conn->now_aio, count, iov);
+	nng_stream_send(conn->stream, conn->now_aio);
+	nng_aio_cancel(conn->now_aio);
+	nng_aio_wait(conn->now_aio);
+	if (nng_aio_result(conn->now_aio) != 0)
+		return false;
+	bytes = nng_aio_count(conn->now_aio);
+	drop_sent(conn, bytes);
+	(void)atomic_fetch_add_explicit(&conn->t->bytes_out, bytes,
+	    memory_order_relaxed);
+	return true;
+}
+
+/* Writes what is queued, unless nng is still busy with what went before. */
+static void
+send_start(struct conn *conn)
+{
+	nng_iov iov[ZK_SEND_CHUNKS_MAX];
+	unsigned count;
+
+	if (conn->sending || conn->closing || conn->broken != NULL)
+		return;
+	while ((count = gather(conn, iov)) > 0) {
+		/* A TLS stream may have begun what is cancelled. */
+		if (conn->t->cert_pem == NULL && send_now(conn, count, iov))
+			continue;
+		conn->sending = true;
+		(void)nng_aio_set_iov(conn->send_aio, count, iov);
+		nng_stream_send(conn->stream, conn->send_aio);
+		return;
 	}
 }
 
@@ -427,6 +464,7 @@ zk_conn_new(struct zk_transport *t, unsigned lane)
 	conn->out_bytes_max = t->queue_bytes[lane];
 	(void)pthread_mutex_init(&conn->lock, NULL);
 	if (nng_aio_alloc(&conn->dial_aio, on_dialed, conn) != 0 ||
+	    nng_aio_alloc(&conn->now_aio, NULL, NULL) != 0 ||
 	    nng_aio_alloc(&conn->send_aio, on_sent, conn) != 0 ||
 	    nng_aio_alloc(&conn->recv_aio, on_received, conn) != 0) {
 		zk_conn_free(conn);
@@ -445,6 +483,7 @@ zk_conn_shut(struct conn *conn)
 	if (conn->stream != NULL)
 		nng_stream_close(conn->stream);
 	nng_aio_stop(conn->recv_aio);
+	nng_aio_stop(conn->now_aio);
 	nng_aio_stop(conn->send_aio);
 	conn->phase = CONN_DEAD;
 }
@@ -461,6 +500,7 @@ zk_conn_free(struct conn *conn)
 	free(conn->out_spare);
 	free(conn->in);
 	nng_aio_free(conn->dial_aio);
+	nng_aio_free(conn->now_aio);
 	nng_aio_free(conn->send_aio);
 	nng_aio_free(conn->recv_aio);
 	if (conn->stream != NULL)

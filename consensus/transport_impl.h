@@ -34,6 +34,8 @@
  *    a dialer of its own.
  *  - a TLS stream that failed accepts data to send and drops it: only silence
  *    tells.
+ *  - a write to a TCP socket is tried within nng_stream_send(): when that
+ *    returns the aio has written something, or nothing and waits.
  *  - an accepted stream must be read at once, or the poller spins when the
  *    other end resets it.
  *  - a listener can close itself: then it is opened anew.
@@ -88,6 +90,7 @@ struct conn {
 	/* Set before they are shared. */
 	nng_stream *stream;
 	nng_aio *send_aio, *recv_aio;
+	nng_aio *now_aio;      /* has no callback; under lock */
 	enum conn_phase phase; /* changed only while nothing is received */
 
 	/* Whoever receives: nng's thread, or the manager when it does not. */
