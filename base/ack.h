@@ -8,12 +8,19 @@
  * What a member of a group says of partitions that it owns: the data of
  * ZK_OP_ACK is a sequence of these.
  */
-#define ZK_ACK_BYTES   16u
-#define ZK_ACK_RELEASE 1u /* somebody else may have it now */
+#define ZK_ACK_BYTES     16u
+#define ZK_ACK_RELEASE   1u /* somebody else may have it now */
+#define ZK_ACK_TRIED     2u /* tries says something */
+#define ZK_ACK_TRIES_MAX 0xffffffu
 
 struct zk_ack {
 	uint32_t number; /* of the partition */
-	uint32_t flags;
+	uint8_t flags;
+	/*
+	 * So often was the record at offset begun to be processed, now
+	 * included, by whoever in the group.  At most ZK_ACK_TRIES_MAX.
+	 */
+	uint32_t tries;
 	uint64_t offset; /* all before it is done; 0: nothing new */
 };
 

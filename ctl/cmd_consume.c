@@ -95,6 +95,7 @@ run(struct zk_ctl *ctl, int argc, char **argv)
 	    .partition = -1,
 	    .count = UINT64_MAX,
 	    .dead_fd = -1,
+	    .next_fd = -1,
 	};
 	const char *topic;
 	int option, status;
@@ -126,10 +127,11 @@ const struct zk_ctl_command zk_ctl_consume = {
         "With -g as a member of the group, which is made where it is missing:\n"
         "what was printed, or for what CMD succeeded, is acknowledged, and it\n"
         "waits for more.  Without, what is retained of every partition.\n\n"
-        "CMD gets a record as its standard input.  When it has failed as "
-        "often\n"
-        "as max.deliveries in the topic's config says, the record goes to the\n"
-        "group's file dead, and the next one comes.\n\n"
+        "CMD gets a record as its standard input.  When it was begun as "
+        "often as\n"
+        "max.deliveries in the topic's config says, by whichever members, and\n"
+        "never succeeded, the record goes to the group's file dead, and the\n"
+        "next one comes.\n\n"
         "  -f, --follow       without a group: wait for more at the end\n"
         "  -F, --from FROM    begin there: start, end, an offset; a group "
         "also\n"

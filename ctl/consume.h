@@ -20,6 +20,7 @@ struct zk_ctl_consumer {
 	uint64_t tries;    /* before a record is dead; 0: as the topic says */
 	const char *dir;   /* of the topic */
 	int dead_fd;       /* -1: there is none */
+	int next_fd;       /* of the group; -1: there is none */
 };
 
 /* A record without its newline, and where it was, if that is known. */

@@ -173,7 +173,8 @@ zk_ctl_consume_group(struct zk_ctl_consumer *c)
 		s.fd = open(path, O_RDONLY | O_CLOEXEC);
 		if (s.fd < 0)
 			zk_ctl_say_errno(c->ctl, path, errno);
-		else
+		c->next_fd = s.fd;
+		if (s.fd >= 0)
 			status = read_stream(&s);
 	}
 	if (s.fd >= 0)

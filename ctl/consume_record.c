@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/next.h"
 #include "ctl/consume.h"
 #include "ctl/say.h"
 #include "ctl/text.h"
@@ -124,36 +125,91 @@ bury(const struct zk_ctl_consumer *c, const struct zk_ctl_record *record)
 	return ZK_EXIT_FAILED;
 }
 
+/* 0, or an exit status. */
 static int
-run_command(const struct zk_ctl_consumer *c, const struct zk_ctl_record *record)
+say_try(const struct zk_ctl_consumer *c, uint32_t what, uint32_t *ret_number)
 {
-	uint32_t pause = PAUSE_MS;
-	int status = 0;
-
-	for (uint64_t try = 1;; try++) {
-		status = run_once(c, record);
-		if (status == 0)
-			return 0;
-		/* Nothing is wrong with the record. */
-		if (status == ZK_EXIT_NOT_FOUND ||
-		    status == ZK_EXIT_CANNOT_RUN) {
-			zk_ctl_say(c->ctl, "%s: cannot be run", c->argv[0]);
-			return status;
-		}
-		if (try >= c->tries)
-			break;
-		pause_for(pause);
-		pause = 2 * pause < PAUSE_MS_MAX ? 2 * pause : PAUSE_MS_MAX;
+	*ret_number = what;
+	/* Without a quorum it waits for one, as a read does. */
+	while (ioctl(c->next_fd, ZK_NEXT_TRY, ret_number) < 0) {
+		*ret_number = what;
+		if (errno == ETIMEDOUT || errno == EINTR)
+			continue;
+		zk_ctl_say_errno(c->ctl, "next", errno);
+		return errno == ESTALE ? ZK_EXIT_LOST : ZK_EXIT_FAILED;
 	}
-	if (c->dead_fd >= 0) {
+	return 0;
+}
+
+/*
+ * For the which time the record is tried now, which its group knows if it has
+ * one; `begun` times it was here.  0, or an exit status.
+ */
+static int
+begin_try(const struct zk_ctl_consumer *c, uint32_t begun, uint32_t *ret_try)
+{
+	*ret_try = begun + 1;
+	return c->next_fd < 0 ? 0 : say_try(c, begun, ret_try);
+}
+
+/* Nothing is wrong with the record: that did not count. */
+static int
+cannot_run(const struct zk_ctl_consumer *c, uint32_t begun, int status)
+{
+	uint32_t number;
+
+	zk_ctl_say(c->ctl, "%s: cannot be run", c->argv[0]);
+	if (c->next_fd >= 0)
+		(void)say_try(c, begun | ZK_NEXT_UNTRY, &number);
+	return status;
+}
+
+/* It was tried as often as it may be; status: how that ended here, 0: it did not. */
+static int
+give_up(const struct zk_ctl_consumer *c, const struct zk_ctl_record *record,
+    int status)
+{
+	if (c->dead_fd < 0) {
+		zk_ctl_say(c->ctl, "%s failed with status %d", c->argv[0],
+		    status);
+		return ZK_EXIT_FAILED;
+	}
+	if (status != 0)
 		zk_ctl_say(c->ctl,
 		    "%s failed %" PRIu64 " times (status %d): the record is "
 		    "now in dead",
 		    c->argv[0], c->tries, status);
-		return bury(c, record);
+	else
+		zk_ctl_say(c->ctl,
+		    "%s was begun %" PRIu64 " times and never done: the record "
+		    "is now in dead",
+		    c->argv[0], c->tries);
+	return bury(c, record);
+}
+
+static int
+run_command(const struct zk_ctl_consumer *c, const struct zk_ctl_record *record)
+{
+	uint32_t pause = PAUSE_MS;
+	uint32_t number = 0;
+	int status = 0, rc;
+
+	for (uint32_t begun = 0;; begun++) {
+		rc = begin_try(c, begun, &number);
+		if (rc != 0)
+			return rc;
+		if (number > c->tries)
+			return give_up(c, record, status);
+		status = run_once(c, record);
+		if (status == 0)
+			return 0;
+		if (status == ZK_EXIT_NOT_FOUND || status == ZK_EXIT_CANNOT_RUN)
+			return cannot_run(c, begun, status);
+		if (number >= c->tries)
+			return give_up(c, record, status);
+		pause_for(pause);
+		pause = 2 * pause < PAUSE_MS_MAX ? 2 * pause : PAUSE_MS_MAX;
 	}
-	zk_ctl_say(c->ctl, "%s failed with status %d", c->argv[0], status);
-	return ZK_EXIT_FAILED;
 }
 
 int

@@ -223,6 +223,7 @@ list_shares(struct zk_tx *tx, const struct zk_group_member *member,
 		    .since = share.since,
 		    .mine = share.owner == member->joined,
 		    .wanted = share.want == member->joined,
+		    .tries = share.tries,
 		};
 		fn(arg, &row);
 	}
@@ -250,6 +251,30 @@ port_shares(void *impl, uint64_t group, uint64_t session, uint64_t handle,
 		rc = list_shares(tx, &member, attr.topic, fn, arg);
 	zk_read_end(tx);
 	return rc == -ENOENT ? -ESTALE : rc;
+}
+
+static int
+port_share(void *impl, uint64_t group, uint32_t number,
+    struct zk_port_share *ret_share)
+{
+	struct zk_port *port = impl;
+	struct zk_share share;
+	struct zk_tx *tx;
+	int rc = zk_read_begin(port->store, &tx);
+
+	if (rc < 0)
+		return rc;
+	rc = zk_share_get(tx, group, number, &share);
+	zk_read_end(tx);
+	if (rc < 0)
+		return rc == -ENOENT ? -ESTALE : rc;
+	*ret_share = (struct zk_port_share){
+	    .number = number,
+	    .committed = share.committed,
+	    .since = share.since,
+	    .tries = share.tries,
+	};
+	return 0;
 }
 
 /* --- texts ---------------------------------------------------------------- */
@@ -434,5 +459,6 @@ zk_port_topics(struct zk_fs_port *port)
 	port->watch = port_watch;
 	port->partition_text = port_partition_text;
 	port->shares = port_shares;
+	port->share = port_share;
 	port->group_text = port_group_text;
 }

@@ -80,6 +80,7 @@ static const struct fuse_lowlevel_ops ops = {
     .fallocate = zk_op_fallocate,
     .lseek = zk_op_lseek,
     .poll = zk_op_poll,
+    .ioctl = zk_op_ioctl,
 };
 
 void

@@ -53,9 +53,8 @@ zk_next_unref(struct zk_next *s)
 	free(s);
 }
 
-/* True: the stream is the caller's until give(). */
-static bool
-take(struct zk_next *s)
+bool
+zk_next_take(struct zk_next *s)
 {
 	struct zk_nexts *nexts = &s->fs->nexts;
 	bool taken;
@@ -67,8 +66,8 @@ take(struct zk_next *s)
 	return taken;
 }
 
-static void
-give(struct zk_next *s)
+void
+zk_next_give(struct zk_next *s)
 {
 	struct zk_nexts *nexts = &s->fs->nexts;
 	bool dirty;
@@ -162,7 +161,7 @@ zk_next_read(fuse_req_t req, struct zk_handle *handle, size_t size,
 	size_t len = 0;
 	int rc;
 
-	if (!take(s)) {
+	if (!zk_next_take(s)) {
 		hold(s, req, handle, off, size);
 		dirty(s);
 		zk_calls_wake(s->fs);
@@ -180,10 +179,10 @@ zk_next_read(fuse_req_t req, struct zk_handle *handle, size_t size,
 	if (rc == 0 && len == 0) {
 		hold(s, req, handle, off, size);
 		/* Held, perhaps behind others: what comes now is for all. */
-		give(s);
+		zk_next_give(s);
 		return;
 	}
-	give(s);
+	zk_next_give(s);
 	if (rc < 0)
 		zk_reply_rc_ino(req, rc);
 	else
@@ -272,7 +271,7 @@ zk_nexts_serve(struct zk_fs *fs)
 			zk_next_settle(s);
 			serve_poll(s);
 		}
-		give(s);
+		zk_next_give(s);
 		zk_next_unref(s);
 	}
 }
@@ -294,12 +293,12 @@ zk_next_poll(fuse_req_t req, struct zk_handle *handle,
 	}
 	if (old != NULL)
 		fuse_pollhandle_destroy(old);
-	if (take(s)) {
+	if (zk_next_take(s)) {
 		if (refresh(s) < 0)
 			events = POLLERR | POLLIN;
 		else if (zk_next_fill(s, 0) < 0 || zk_next_has_more(s))
 			events = POLLIN | POLLRDNORM;
-		give(s);
+		zk_next_give(s);
 	} else {
 		dirty(s);
 		zk_calls_wake(s->fs);
@@ -352,9 +351,9 @@ zk_next_close(struct zk_fs *fs, struct zk_handle *handle)
 {
 	(void)fs;
 	/* If it is being worked on, what is done will not be told: fine. */
-	if (handle->next != NULL && take(handle->next)) {
+	if (handle->next != NULL && zk_next_take(handle->next)) {
 		zk_next_last_ack(handle->next);
-		give(handle->next);
+		zk_next_give(handle->next);
 	}
 }
 

@@ -136,6 +136,7 @@ restore_shares(struct zk_dec *dec, struct zk_next *s)
 		/* Whether that was heard is not known: it is said again. */
 		share->done = zk_dec_u64(dec);
 		share->wet = true;
+		share->first = ZK_SHARE_FIRST_UNKNOWN;
 	}
 	return dec->failed ? -EPROTO : 0;
 }

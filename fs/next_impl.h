@@ -10,6 +10,8 @@
 /* What stream*.c share. */
 
 /* A partition that is this stream's. */
+#define ZK_SHARE_FIRST_UNKNOWN UINT64_MAX
+
 struct zk_share {
 	LIST_ENTRY(zk_share) bucket; /* by partition; under nexts.lock */
 	struct zk_share *next;       /* of the stream */
@@ -22,8 +24,13 @@ struct zk_share {
 	uint64_t read;  /* the partition has been read up to here */
 	uint64_t done;  /* acknowledged by the reader; 0: nothing yet */
 	uint64_t acked; /* and said so */
-	bool wanted;    /* by this stream; else it is to be given up */
-	bool released;  /* given up */
+	uint64_t first; /* where the group was when this stream got it */
+	/* The last record whose processing began, and the number of that. */
+	uint64_t tried;
+	uint32_t tries, begun; /* see base/next.h */
+	bool trying;           /* there is one */
+	bool wanted;           /* by this stream; else it is to be given up */
+	bool released;         /* given up */
 	bool watched;
 	bool seen;  /* while the shares are looked at */
 	bool later; /* wet, but another question has to be answered first */
@@ -63,6 +70,10 @@ struct zk_next {
 	struct zk_call_list waiting; /* reads */
 };
 
+/* True: the stream is the caller's until give(). */
+bool zk_next_take(struct zk_next *s);
+void zk_next_give(struct zk_next *s);
+
 /* Under nexts.lock: have it looked at.  The caller wakes the calls. */
 void zk_next_dirty(struct zk_next *s);
 
@@ -71,6 +82,8 @@ struct zk_next *zk_next_new(struct zk_fs *fs, const struct zk_handle *handle);
 
 /* next_share.c; of whoever has taken the stream. */
 int zk_next_regroup(struct zk_next *s);
+/* NULL: it is not this stream's. */
+struct zk_share *zk_next_share_find(struct zk_next *s, uint32_t number);
 /* A share, of nothing yet; NULL without memory. */
 struct zk_share *zk_next_share_add(struct zk_next *s, uint32_t number,
     uint64_t partition);

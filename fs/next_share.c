@@ -19,8 +19,8 @@ bucket_of(struct zk_fs *fs, uint64_t partition)
 	return &fs->nexts.buckets[partition % ZK_SHARE_BUCKETS];
 }
 
-static struct zk_share *
-find_share(struct zk_next *s, uint32_t number)
+struct zk_share *
+zk_next_share_find(struct zk_next *s, uint32_t number)
 {
 	struct zk_share *share = s->shares;
 
@@ -95,7 +95,7 @@ take_row(void *arg, const struct zk_port_share *row)
 
 	if (!row->mine)
 		return;
-	share = find_share(r->owner, row->number);
+	share = zk_next_share_find(r->owner, row->number);
 	if (share == NULL)
 		share =
 		    zk_next_share_add(r->owner, row->number, row->partition);
@@ -105,13 +105,15 @@ take_row(void *arg, const struct zk_port_share *row)
 	}
 	share->seen = true;
 	share->wanted = row->wanted;
+	if (share->first == ZK_SHARE_FIRST_UNKNOWN)
+		share->first = row->committed;
 	if (share->since == row->since)
 		return;
 	/* New here, or given back: from where the group is. */
 	share->since = row->since;
 	share->read = row->committed;
-	share->done = share->acked = row->committed;
-	share->released = false;
+	share->first = share->done = share->acked = row->committed;
+	share->released = share->trying = false;
 	set_wet(r->owner, share, true);
 }
 
@@ -152,7 +154,7 @@ void
 zk_next_done(void *arg, const struct zk_window_piece *piece, uint64_t off)
 {
 	struct zk_next *s = arg;
-	struct zk_share *share = find_share(s, piece->number);
+	struct zk_share *share = zk_next_share_find(s, piece->number);
 
 	if (share != NULL && share->since == piece->since && off > share->done)
 		share->done = off;
@@ -194,7 +196,7 @@ gives_up(struct zk_next *s, struct zk_share *share)
 }
 
 static size_t
-collect_acks(struct zk_next *s, uint8_t *buf)
+collect_acks(struct zk_next *s, uint8_t *buf, bool last)
 {
 	size_t len = 0;
 
@@ -202,13 +204,17 @@ collect_acks(struct zk_next *s, uint8_t *buf)
 	     share != NULL && len < (size_t)ZK_ACK_BYTES * ZK_PARTITIONS_MAX;
 	     share = share->next) {
 		const bool over = gives_up(s, share);
+		const bool tried =
+		    last && share->trying && share->done <= share->tried;
 		const struct zk_ack ack = {
 		    .number = share->number,
-		    .flags = over ? ZK_ACK_RELEASE : 0,
-		    .offset = share->done,
+		    .flags = (over ? ZK_ACK_RELEASE : 0) |
+		        (tried ? ZK_ACK_TRIED : 0),
+		    .tries = tried ? share->tries : 0,
+		    .offset = tried ? share->tried : share->done,
 		};
 
-		if (!over && share->done <= share->acked)
+		if (!over && !tried && share->done <= share->acked)
 			continue;
 		zk_ack_encode(buf + len, &ack);
 		len += ZK_ACK_BYTES;
@@ -231,7 +237,7 @@ send_acks(struct zk_next *s, bool last)
 	struct zk_fs *fs = s->fs;
 	struct zk_call *call;
 
-	cmd.data_len = collect_acks(s, buf);
+	cmd.data_len = collect_acks(s, buf, last);
 	call = cmd.data_len == 0
 	    ? NULL
 	    : zk_call_new(fs, NULL, &cmd, last ? last_answer : ack_answer);
@@ -383,7 +389,7 @@ take_answer(struct zk_next *s)
 			set_wet(s, share, true);
 		share->later = false;
 	}
-	share = find_share(s, answer.number);
+	share = zk_next_share_find(s, answer.number);
 	if (share == NULL || share->since != answer.since ||
 	    share->read != answer.off || share->released || !share->wanted) {
 		free(answer.bytes);

@@ -55,9 +55,13 @@ void zk_op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off,
     off_t len, struct fuse_file_info *fi);
 void zk_op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence,
     struct fuse_file_info *fi);
-
 void zk_op_poll(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi,
     struct fuse_pollhandle *ph);
+
+/* next_try.c */
+void zk_op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned int request,
+    void *arg, struct fuse_file_info *fi, unsigned int flags, const void *in,
+    size_t in_len, size_t out_len);
 
 /* op_dir.c */
 void zk_op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,

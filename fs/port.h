@@ -97,6 +97,7 @@ struct zk_port_share {
 	uint64_t since; /* differs whenever it was given to someone */
 	bool mine;      /* nobody else delivers it */
 	bool wanted;    /* it is to be, or to stay, this member's */
+	uint32_t tries; /* of the record at committed, so far */
 };
 typedef void (*zk_share_fn)(void *arg, const struct zk_port_share *share);
 
@@ -210,6 +211,9 @@ struct zk_fs_port {
 	/* The shares of a group that are this open file's, or are to be. */
 	int (*shares)(void *impl, uint64_t group, uint64_t session,
 	    uint64_t handle, zk_share_fn fn, void *arg);
+	/* One of them, whosever it is; mine and wanted are not told. */
+	int (*share)(void *impl, uint64_t group, uint32_t number,
+	    struct zk_port_share *ret_share);
 	/* The text of a group's `lag` or `members`: attr says which. */
 	int (*group_text)(void *impl, const struct zk_attr *attr, char *buf,
 	    size_t cap, size_t *ret_len);

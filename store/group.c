@@ -36,6 +36,7 @@ commit_offset(struct zk_apply *ap, struct zk_share *share, uint64_t offset)
 	int rc;
 
 	share->committed = offset;
+	share->tries = 0;
 	rc = zk_inode_get(ap->tx, share->ino, &file);
 	return rc < 0 ? rc : show_offset(ap, &file, offset);
 }
@@ -260,6 +261,11 @@ ack_one(struct zk_apply *ap, const struct zk_group_member *member,
 		return 0;
 	if (ack->offset > share.committed && ack->offset <= OFFSET_MAX)
 		rc = commit_offset(ap, &share, ack->offset);
+	/* How many, not one more: it may be said again. */
+	if (ack->offset == share.committed && (ack->flags & ZK_ACK_TRIED)) {
+		share.tries = ack->tries;
+		ap->outcome->offset = 1;
+	}
 	if (rc == 0 && (ack->flags & ZK_ACK_RELEASE)) {
 		hand_over(ap, &share);
 		*ret_moved = true;
@@ -350,6 +356,7 @@ zk_group_reset(struct zk_apply *ap, struct zk_inode *file)
 	if (holder.other)
 		return -EBUSY;
 	share.committed = offset;
+	share.tries = 0;
 	rc = zk_share_put(ap->tx, &share);
 	return rc < 0 ? rc : show_offset(ap, file, offset);
 }

@@ -28,6 +28,7 @@ struct zk_share {
 	uint64_t owner;     /* joined of a member; 0: nobody */
 	uint64_t since;     /* index of the entry that gave it to the owner */
 	uint64_t want;      /* joined of a member; 0: nobody */
+	uint32_t tries;     /* of the record at committed, so far */
 };
 
 struct zk_group_member {
@@ -50,7 +51,10 @@ int zk_group_seat(struct zk_tx *tx, uint64_t session, uint64_t handle,
 
 /* -EUSERS: too many members.  -ESTALE: the group is gone. */
 int zk_group_join(struct zk_apply *ap);
-/* -ESTALE: the open file is no member (any more). */
+/*
+ * -ESTALE: the open file is no member (any more).  The outcome's offset is 1
+ * if a record was said to be tried by its owner.
+ */
 int zk_group_ack(struct zk_apply *ap);
 /* A number is written to the file of a share.  -EINVAL, -EBUSY. */
 int zk_group_reset(struct zk_apply *ap, struct zk_inode *file);

@@ -8,12 +8,14 @@
 
 /*
  * Share row: key group, number u32; value: format u8 = 1, then ino, committed,
- * owner, since and want, each u64.
+ * owner, since and want, each u64; format 2, where the record there has been
+ * tried: tries u32 besides.
  *
  * Member row: key group, joined; value: session u64, handle u64.  Seat row:
  * key session, handle; value: group u64, joined u64.
  */
-#define SHARE_FORMAT 1u
+#define SHARE_FORMAT       1u
+#define SHARE_FORMAT_TRIED 2u
 
 static struct zk_key
 share_key(uint64_t group, uint32_t number)
@@ -30,19 +32,22 @@ zk_share_decode(const struct zk_key *key, const void *value, size_t len,
 {
 	struct zk_share share;
 	struct zk_dec dec;
+	uint8_t format;
 
 	if (key->len != 1 + 8 + 4)
 		return -ZK_ECORRUPT;
 	share.group = zk_get_be64(key->bytes + 1);
 	share.number = zk_get_be32(key->bytes + 1 + 8);
 	zk_dec_init(&dec, value, len);
-	if (zk_dec_u8(&dec) != SHARE_FORMAT)
+	format = zk_dec_u8(&dec);
+	if (format != SHARE_FORMAT && format != SHARE_FORMAT_TRIED)
 		return -ZK_ECORRUPT;
 	share.ino = zk_dec_u64(&dec);
 	share.committed = zk_dec_u64(&dec);
 	share.owner = zk_dec_u64(&dec);
 	share.since = zk_dec_u64(&dec);
 	share.want = zk_dec_u64(&dec);
+	share.tries = format == SHARE_FORMAT ? 0 : zk_dec_u32(&dec);
 	if (!zk_dec_done(&dec))
 		return -ZK_ECORRUPT;
 	*ret_share = share;
@@ -71,18 +76,20 @@ int
 zk_share_put(struct zk_tx *tx, const struct zk_share *share)
 {
 	const struct zk_key key = share_key(share->group, share->number);
-	uint8_t value[1 + 5 * 8];
+	uint8_t value[1 + 5 * 8 + 4];
 	struct zk_enc enc;
 
 	ZK_ASSERT(share->ino != 0);
 
 	zk_enc_init(&enc, value, sizeof(value));
-	zk_enc_u8(&enc, SHARE_FORMAT);
+	zk_enc_u8(&enc, share->tries == 0 ? SHARE_FORMAT : SHARE_FORMAT_TRIED);
 	zk_enc_u64(&enc, share->ino);
 	zk_enc_u64(&enc, share->committed);
 	zk_enc_u64(&enc, share->owner);
 	zk_enc_u64(&enc, share->since);
 	zk_enc_u64(&enc, share->want);
+	if (share->tries > 0)
+		zk_enc_u32(&enc, share->tries);
 	ZK_ASSERT(!enc.failed);
 	return zk_row_put(tx, &key, value, enc.len);
 }

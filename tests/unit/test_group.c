@@ -109,7 +109,11 @@ static int
 ack(uint64_t of, uint64_t handle, uint32_t number, uint32_t flags,
     uint64_t offset)
 {
-	const struct zk_ack one = {number, flags, offset};
+	const struct zk_ack one = {
+	    .number = number,
+	    .flags = (uint8_t)flags,
+	    .offset = offset,
+	};
 	uint8_t buf[ZK_ACK_BYTES];
 	const struct zk_command cmd = {
 	    .op = ZK_OP_ACK,
@@ -121,6 +125,32 @@ ack(uint64_t of, uint64_t handle, uint32_t number, uint32_t flags,
 
 	zk_ack_encode(buf, &one);
 	return command_of(of, &cmd, NULL);
+}
+
+static int
+try_record(uint64_t of, uint64_t handle, uint64_t offset, uint32_t tries,
+    uint64_t *ret_told)
+{
+	const struct zk_ack one = {
+	    .flags = ZK_ACK_TRIED,
+	    .tries = tries,
+	    .offset = offset,
+	};
+	uint8_t buf[ZK_ACK_BYTES];
+	const struct zk_command cmd = {
+	    .op = ZK_OP_ACK,
+	    .ino = group,
+	    .handle = handle,
+	    .data = buf,
+	    .data_len = sizeof(buf),
+	};
+	struct zk_outcome out;
+	int rc;
+
+	zk_ack_encode(buf, &one);
+	rc = command_of(of, &cmd, &out);
+	*ret_told = out.offset;
+	return rc;
 }
 
 static struct zk_share
@@ -256,6 +286,61 @@ Test(group, the_end_of_a_session_is_that_of_its_members)
 	cr_assert_eq(command_of(other, &end, NULL), 0);
 	for (uint32_t i = 0; i < 4; i++)
 		cr_expect_eq(share(i).owner, c);
+}
+
+Test(group, how_often_a_record_was_tried_outlives_its_owners)
+{
+	const struct zk_command end = {.op = ZK_OP_SESSION_END, .ino = other};
+	uint64_t told;
+
+	(void)join(other, 1);
+	cr_assert_eq(ack(other, 1, 0, 0, 10), 0);
+	cr_assert_eq(try_record(other, 1, 10, 1, &told), 0);
+	cr_expect_eq(told, 1);
+	/* Said twice, it is the same try. */
+	cr_assert_eq(try_record(other, 1, 10, 1, &told), 0);
+	cr_expect_eq(share(0).tries, 1);
+	cr_assert_eq(command_of(session, &end, NULL), 0);
+	cr_expect_eq(share(0).owner, 0);
+	cr_expect_eq(share(0).tries, 1);
+	(void)join(session, 1);
+	cr_assert_eq(try_record(session, 1, 10, 2, &told), 0);
+	cr_expect_eq(share(0).tries, 2);
+	/* What is before it is not what is tried. */
+	cr_assert_eq(try_record(session, 1, 5, 3, &told), 0);
+	cr_expect_eq(told, 0);
+	cr_expect_eq(share(0).tries, 2);
+	/* The one after it was not, yet. */
+	cr_assert_eq(ack(session, 1, 0, 0, 20), 0);
+	cr_expect_eq(share(0).tries, 0);
+	/* To try one is to be done with those before. */
+	cr_assert_eq(try_record(session, 1, 30, 1, &told), 0);
+	cr_expect_eq(share(0).committed, 30);
+	cr_expect_eq(share(0).tries, 1);
+}
+
+Test(group, who_is_not_the_owner_tries_nothing)
+{
+	uint64_t told = 9;
+
+	(void)join(session, 1);
+	(void)join(other, 1);
+	cr_assert_eq(share(0).owner, share(1).owner);
+	cr_assert_eq(try_record(other, 1, 0, 7, &told), 0);
+	cr_expect_eq(told, 0);
+	cr_expect_eq(share(0).tries, 0);
+}
+
+Test(group, a_reset_begins_to_count_anew)
+{
+	uint64_t told;
+
+	(void)join(session, 1);
+	cr_assert_eq(try_record(session, 1, 0, 4, &told), 0);
+	leave(session, 1);
+	cr_expect_eq(share(0).tries, 4);
+	cr_expect_eq(write_text(session, find(group, "p0"), "0\n"), 0);
+	cr_expect_eq(share(0).tries, 0);
 }
 
 Test(group, a_reset_needs_that_nobody_has_the_partition)
