@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/err.h"
 #include "daemon/request.h"
 #include "store/backup.h"
@@ -61,6 +62,30 @@ port_lookup(void *impl, uint64_t parent, const char *name, size_t name_len,
 	if (rc < 0)
 		return rc;
 	rc = zk_read_lookup(tx, parent, name, name_len, ret_attr);
+	zk_read_end(tx);
+	return rc;
+}
+
+static int
+port_name(void *impl, uint64_t ino, struct zk_attr *ret_attr, char *buf,
+    size_t *ret_len)
+{
+	struct zk_port *port = impl;
+	const char *name = NULL;
+	struct zk_tx *tx;
+	size_t len = 0;
+	int rc = begin(port, &tx);
+
+	if (rc < 0)
+		return rc;
+	rc = zk_inode_attr_name(tx, ino, ret_attr, &name, &len);
+	if (rc == 0) {
+		ZK_ASSERT(len <= ZK_NAME_MAX);
+		if (len > 0)
+			memcpy(buf, name, len);
+		buf[len] = '\0';
+		*ret_len = len;
+	}
 	zk_read_end(tx);
 	return rc;
 }
@@ -326,6 +351,7 @@ zk_port_make(struct zk_port *port)
 	    .submit = port_submit,
 	    .getattr = port_getattr,
 	    .lookup = port_lookup,
+	    .name = port_name,
 	    .read = port_read,
 	    .seek = port_seek,
 	    .readlink = port_readlink,

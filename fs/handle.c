@@ -233,7 +233,7 @@ release_answer(struct zk_call *call, const struct zk_outcome *out)
 {
 	if (out->rc == 0 && (call->cmd.flags & ZK_F_TRUNCATE) != 0) {
 		zk_notify_inode(call->fs, call->cmd.ino, true);
-		zk_replay_modify(call->fs, call->cmd.ino);
+		zk_replay_touched(call->fs, call->cmd.ino, true);
 	}
 	zk_nexts_settled(call);
 	zk_handle_released(call->fs, call->cmd.ino);

@@ -274,7 +274,7 @@ static void
 take_order(struct zk_replay *r, struct zk_dec *dec)
 {
 	struct zk_order *order =
-	    calloc(1, sizeof(*order) + (size_t)2 * (ZK_NAME_MAX + 1));
+	    calloc(1, sizeof(*order) + (size_t)2 * (ZK_NAME_MAX + 1) + 1);
 	char *to;
 
 	if (order == NULL) {
@@ -295,6 +295,7 @@ take_order(struct zk_replay *r, struct zk_dec *dec)
 	order->nlink2 = zk_dec_u32(dec);
 	take_side(dec, order, 0, &to);
 	take_side(dec, order, 1, &to);
+	zk_order_set_leaves(order, to);
 	if (dec->failed || order->kind > ZK_ORDER_SYNC) {
 		dec->failed = true;
 		free(order);

@@ -117,6 +117,22 @@ list_virtual(struct listing *l, uint64_t cookie)
 	}
 }
 
+/* Only the helper looks for something there. */
+static void
+list_scratch(struct listing *l, uint64_t cookie)
+{
+	uint64_t i = cookie <= COOKIE_DOTDOT ? 0 : cookie - COOKIE_DOTDOT;
+	struct fuse_entry_param entry = {.attr = {.st_mode = S_IFDIR}};
+	char name[ZK_REPLAY_HOOK_MAX];
+	bool room = true;
+
+	for (; room &&
+	     zk_replay_hook(&l->fs->replay, i, name, &entry.attr.st_ino);
+	     i++)
+		if (entry.attr.st_ino != 0)
+			room = add(l, name, &entry, COOKIE_DOTDOT + 1 + i);
+}
+
 static uint64_t
 parent_of(struct zk_fs *fs, uint64_t ino)
 {
@@ -155,6 +171,8 @@ list(fuse_req_t req, uint64_t ino, size_t size, uint64_t cookie, bool plus)
 		room = add_dot(&l, "..", parent_of(fs, ino), COOKIE_DOTDOT);
 	if (room && ino == ZK_INO_VIRTUAL)
 		list_virtual(&l, cookie);
+	else if (room && ino == ZK_INO_SCRATCH)
+		list_scratch(&l, cookie);
 	else if (room && !zk_is_virtual(ino))
 		rc = fs->port.readdir(fs->port.impl, ino,
 		    cookie <= COOKIE_DOTDOT ? 0 : cookie, plus, add_dirent, &l);

@@ -168,10 +168,7 @@ lookup_special(struct zk_fs *fs, fuse_req_t req, uint64_t parent,
 
 	if (replay && zk_replay_lookup(req, parent, name))
 		return true;
-	/* What the kernel does not know the helper need not know either. */
-	if (replay && here)
-		zk_reply_rc(req, -ESTALE);
-	else if (here || strcmp(name, "..") == 0)
+	if (here || strcmp(name, "..") == 0)
 		lookup_by_ino(fs, req, parent, !here);
 	else
 		return false;
@@ -268,7 +265,7 @@ getattr_answer(struct zk_call *call, const struct zk_outcome *out)
 		zk_reply_rc_ino(call->req, out->rc);
 		return;
 	}
-	zk_replay_modify(call->fs, call->cmd.ino);
+	zk_replay_touched(call->fs, call->cmd.ino, true);
 	zk_notify_hold(call->fs, call->cmd.ino, DIGEST_MS);
 	zk_reply_attr(call->fs, call->req, &out->attr, true);
 }

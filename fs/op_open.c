@@ -418,7 +418,7 @@ fsync_answer(struct zk_call *call, const struct zk_outcome *out)
 		zk_handle_unstamp(call->fs, call->handle, &call->cmd);
 	else if ((call->cmd.flags & ZK_F_TRUNCATE) != 0) {
 		zk_notify_inode(call->fs, call->cmd.ino, true);
-		zk_replay_modify(call->fs, call->cmd.ino);
+		zk_replay_touched(call->fs, call->cmd.ino, true);
 	}
 	zk_reply_rc_ino(call->req, out->rc);
 }

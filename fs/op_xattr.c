@@ -60,8 +60,10 @@ zk_op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
 		return;
 	}
 	call = zk_call_new(zk_fs_of(req), req, &cmd, zk_answer_rc_ino);
-	if (call != NULL)
-		zk_call_submit(call);
+	if (call == NULL)
+		return;
+	call->late = zk_late_change;
+	zk_call_submit(call);
 }
 
 /* size 0 asks for the length alone. */
@@ -177,6 +179,8 @@ zk_op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 		return;
 	}
 	call = zk_call_new(zk_fs_of(req), req, &cmd, zk_answer_rc_ino);
-	if (call != NULL)
-		zk_call_submit(call);
+	if (call == NULL)
+		return;
+	call->late = zk_late_change;
+	zk_call_submit(call);
 }

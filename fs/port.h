@@ -126,6 +126,12 @@ struct zk_fs_port {
 	int (*getattr)(void *impl, uint64_t ino, struct zk_attr *ret_attr);
 	int (*lookup)(void *impl, uint64_t parent, const char *name,
 	    size_t name_len, struct zk_attr *ret_attr);
+	/*
+	 * One of the node's names, in the directory ret_attr->parent, into
+	 * ZK_NAME_MAX + 1 bytes; *ret_len 0: it has none, or none is known.
+	 */
+	int (*name)(void *impl, uint64_t ino, struct zk_attr *ret_attr,
+	    char *buf, size_t *ret_len);
 	/* buf gets at most cap bytes; a hole reads as zeros. */
 	int (*read)(void *impl, uint64_t ino, uint64_t off, void *buf,
 	    size_t cap, size_t *ret_len);

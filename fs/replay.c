@@ -266,6 +266,9 @@ prune(struct zk_fs *fs, uint64_t ino)
 static void
 sweep(struct zk_fs *fs, const struct zk_task *task)
 {
+	char name[ZK_REPLAY_HOOK_MAX];
+	uint64_t ino;
+
 	if (task->act == ZK_TASK_CREATE)
 		prune(fs, task->ino);
 	if (task->name[0] != '\0' && task->dir == 0)
@@ -274,9 +277,21 @@ sweep(struct zk_fs *fs, const struct zk_task *task)
 	if (task->name2[0] != '\0' && task->dir2 == 0)
 		(void)fuse_lowlevel_notify_inval_entry(fs->session,
 		    ZK_INO_SCRATCH, task->name2, strlen(task->name2));
+	for (uint64_t i = 0; zk_replay_hook(&fs->replay, i, name, &ino); i++)
+		if (ino != 0)
+			(void)fuse_lowlevel_notify_inval_entry(fs->session,
+			    ZK_INO_SCRATCH, name, strlen(name));
 }
 
 /* --- orders ---------------------------------------------------------------- */
+
+/* Under the lock: the kernel said so when the task came to it. */
+static bool
+is_missing(const struct zk_replay *r, uint64_t dir)
+{
+	return ((r->missing & 1u) != 0 && r->task.dir == dir) ||
+	    ((r->missing & 2u) != 0 && r->task.dir2 == dir);
+}
 
 /* One try.  0: raised; -EPIPE: without a helper; others: not raised. */
 static int
@@ -289,6 +304,7 @@ attempt(struct zk_fs *fs, struct zk_order *order, const struct zk_task *task,
 
 	(void)pthread_mutex_lock(&r->lock);
 	r->task = *task;
+	r->missing = r->hung = 0;
 	r->counts.tasks++;
 	order->raised = false;
 	(void)pthread_mutex_unlock(&r->lock);
@@ -306,7 +322,7 @@ attempt(struct zk_fs *fs, struct zk_order *order, const struct zk_task *task,
 		r->pause_ms = PAUSE_MS_MIN;
 	}
 	for (unsigned i = 0; i < 2; i++)
-		if ((result.unknown & (1u << i)) != 0)
+		if (is_missing(r, order->sides[i].dir))
 			order->sides[i].unknown = true;
 	if (rc == 0)
 		r->counts.raised++;
@@ -327,7 +343,8 @@ count(struct zk_replay *r, uint64_t *counter)
  * raised, in its turn.
  */
 static void
-give_up(struct zk_fs *fs, const struct zk_order *order)
+give_up(struct zk_fs *fs, const struct zk_order *order,
+    const struct zk_task *task)
 {
 	struct zk_replay *r = &fs->replay;
 	count(r, &r->counts.failed);
@@ -339,6 +356,11 @@ give_up(struct zk_fs *fs, const struct zk_order *order)
 			zk_replay_sync(fs, side->dir, side->name,
 			    strlen(side->name), order->type);
 	}
+	/* A change, where the node is by now. */
+	if (order->sides[1].dir == 0 &&
+	    !zk_side_is_usable(fs, &order->sides[0]) && task->dir != 0)
+		zk_replay_sync(fs, task->dir, task->name, strlen(task->name),
+		    task->type);
 }
 
 /* Whether there is nobody who could be told by another try. */
@@ -348,7 +370,7 @@ is_hopeless(struct zk_order *order, const struct zk_task *task, int rc)
 	/* Nobody can watch what the kernel does not know. */
 	if (rc == -ESTALE && task->name[0] == '\0')
 		return true;
-	/* Somebody has made the mount read-only. */
+	/* It is read-only, and the helper cannot help it. */
 	if (rc == -EROFS)
 		return true;
 	/* It is being executed, and so cannot be opened for writing. */
@@ -395,7 +417,7 @@ carry_out(struct zk_fs *fs, struct zk_order *order)
 			return;
 		rest(fs, rc, tries);
 	}
-	give_up(fs, order);
+	give_up(fs, order, &task);
 }
 
 /*

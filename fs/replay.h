@@ -76,6 +76,9 @@ struct zk_order_side {
 	bool unknown;   /* the kernel does not know the directory */
 };
 
+#define ZK_ORDER_LEAVES 2
+#define ZK_ORDER_SIDES  3
+
 struct zk_order {
 	TAILQ_ENTRY(zk_order) link;
 	enum zk_order_kind kind;
@@ -85,7 +88,11 @@ struct zk_order {
 	bool raised; /* the kernel has been told, so the event is certain */
 	uint64_t ino, ino2;
 	uint32_t type, type2, nlink, nlink2;
-	struct zk_order_side sides[2];
+	/*
+	 * The third is for the node that loses its last name, if one does:
+	 * its number, and no name.
+	 */
+	struct zk_order_side sides[ZK_ORDER_SIDES];
 	char names[];
 };
 
@@ -118,7 +125,6 @@ struct zk_task_attach {
 /* Its answer. */
 struct zk_task_result {
 	int32_t rc;
-	uint32_t unknown; /* bits: the kernel does not know dir, dir2 */
 };
 
 struct zk_replay_queue {
@@ -148,6 +154,9 @@ struct zk_replay {
 	struct zk_replay_queue queue;
 	struct zk_order *current; /* off the queue, in its buckets */
 	struct zk_task task;
+	/* Of task.dir and task.dir2, as bits, in their order: */
+	unsigned missing; /* the kernel does not know it */
+	unsigned hung;    /* it is in the scratch directory meanwhile */
 	uint64_t ghost_last;
 	struct zk_replay_counts counts;
 };
@@ -177,10 +186,10 @@ void zk_replay_sync(struct zk_fs *fs, uint64_t dir, const char *name,
 void zk_replay_made(struct zk_fs *fs, uint64_t dir, const char *asked,
     size_t asked_len, const struct zk_outcome *made);
 /*
- * The content of a node has changed after the event of the system call that
- * changed it: IN_MODIFY again.
+ * The content of a node, or its attributes alone, have changed after the event
+ * of the system call that changed it, or that had none: IN_MODIFY, IN_ATTRIB.
  */
-void zk_replay_modify(struct zk_fs *fs, uint64_t ino);
+void zk_replay_touched(struct zk_fs *fs, uint64_t ino, bool content);
 /* A file of .zkfs says something else now. */
 void zk_replay_control(struct zk_fs *fs, const char *name);
 
@@ -197,6 +206,20 @@ zk_replay_asks(const struct zk_replay *r, fuse_req_t req)
 
 /* Whether this name is about to be raised: the kernel shall ask each time. */
 bool zk_replay_holds(struct zk_replay *r, uint64_t dir, const char *name);
+/*
+ * Whether it is still to be raised that the node has lost its last name.  Until
+ * then the kernel must not hear of it: it would tell who watches the node at
+ * the next opportunity, and end the watch, before all that is to come first.
+ */
+bool zk_replay_leaves(struct zk_replay *r, uint64_t ino);
+
+/*
+ * What is in the scratch directory for the helper, the i-th; false: no more.
+ * *ret_ino 0: nothing there.  name: of ZK_REPLAY_HOOK_MAX bytes.
+ */
+#define ZK_REPLAY_HOOK_MAX 24
+bool zk_replay_hook(struct zk_replay *r, uint64_t i, char *name,
+    uint64_t *ret_ino);
 
 /* The answers to the helper; lookup and getattr: false, as to anybody. */
 bool zk_replay_lookup(fuse_req_t req, uint64_t dir, const char *name);
@@ -212,6 +235,10 @@ void zk_replay_setattr(fuse_req_t req, uint64_t ino);
 
 /* replay_queue.c; all with the lock held. */
 struct zk_order *zk_order_new(const struct zk_change *change);
+/* Its third side, by what it is; no_name is an empty one in its memory. */
+void zk_order_set_leaves(struct zk_order *order, char *no_name);
+/* Whether one that has not been raised takes the last name of this node. */
+bool zk_queue_leaves(struct zk_replay_queue *q, uint64_t ino);
 void zk_queue_add(struct zk_replay_queue *q, struct zk_order *order);
 /* The first, off the list but not out of its buckets; NULL. */
 struct zk_order *zk_queue_take(struct zk_replay_queue *q);

@@ -185,17 +185,15 @@ look_first(int dir, const char *name)
 }
 
 static int
-move(int dir, const struct zk_task *task, uint32_t *ret_unknown)
+move(int dir, const struct zk_task *task)
 {
 	const unsigned flags =
 	    task->act == ZK_TASK_EXCHANGE ? RENAME_EXCHANGE : 0;
 	int dir2, rc;
 
 	dir2 = open_dir(task->dir2);
-	if (dir2 < 0) {
-		*ret_unknown = 2;
+	if (dir2 < 0)
 		return dir2;
-	}
 	if (task->act == ZK_TASK_EXCHANGE || S_ISDIR(task->type)) {
 		look_first(dir, task->name);
 		look_first(dir2, task->name2);
@@ -207,16 +205,14 @@ move(int dir, const struct zk_task *task, uint32_t *ret_unknown)
 }
 
 static int
-perform(const struct zk_task *task, uint32_t *ret_unknown)
+perform(const struct zk_task *task)
 {
 	int dir = scratch, rc = -EINVAL;
 
 	if (task->name[0] != '\0')
 		dir = open_dir(task->dir);
-	if (dir < 0) {
-		*ret_unknown = 1;
+	if (dir < 0)
 		return dir;
-	}
 	switch (task->act) {
 	case ZK_TASK_CREATE:
 		rc = create(dir, task);
@@ -229,7 +225,7 @@ perform(const struct zk_task *task, uint32_t *ret_unknown)
 		break;
 	case ZK_TASK_RENAME:
 	case ZK_TASK_EXCHANGE:
-		rc = move(dir, task, ret_unknown);
+		rc = move(dir, task);
 		break;
 	case ZK_TASK_MODIFY:
 	case ZK_TASK_WRITE:
@@ -262,7 +258,7 @@ serve(void)
 		    message.attach.act == ZK_TASK_ATTACH)
 			result.rc = attach(message.attach.mountpoint);
 		else if (n == (ssize_t)sizeof(message.task))
-			result.rc = perform(&message.task, &result.unknown);
+			result.rc = perform(&message.task);
 		else
 			_exit(0); /* the daemon is gone */
 		if (send(SOCKET, &result, sizeof(result), MSG_NOSIGNAL) < 0)

@@ -78,6 +78,31 @@ plan_rename(struct zk_fs *fs, const struct zk_order *order,
 	return use_from || use_to || knows(fs, order->ino);
 }
 
+/*
+ * Where the node is by now, for who watches that directory: the order came
+ * without a name, or this mount has moved the node since.  False: it has no
+ * place that can be watched.
+ */
+static bool
+find_place(struct zk_fs *fs, const struct zk_order *order, struct zk_task *task)
+{
+	const struct zk_order_side *side = &order->sides[0];
+	char name[ZK_NAME_MAX + 1];
+	struct zk_attr attr;
+	size_t len = 0;
+
+	if (zk_is_virtual(order->ino) ||
+	    fs->port.name(fs->port.impl, order->ino, &attr, name, &len) < 0)
+		return false;
+	task->type = attr.mode & S_IFMT;
+	if (attr.nlink == 0 || len == 0 || !knows(fs, attr.parent) ||
+	    (side->unknown && side->dir == attr.parent))
+		return false;
+	task->dir = attr.parent;
+	(void)memcpy(task->name, name, len + 1);
+	return true;
+}
+
 static bool
 plan_change(struct zk_fs *fs, const struct zk_order *order,
     struct zk_task *task, bool *ret_ask_again)
@@ -90,7 +115,7 @@ plan_change(struct zk_fs *fs, const struct zk_order *order,
 	    : S_ISREG(order->type) && !order->in_use ? ZK_TASK_WRITE
 	                                             : ZK_TASK_MODIFY;
 	if (!zk_side_is_usable(fs, side))
-		return knows(fs, order->ino);
+		return find_place(fs, order, task) || knows(fs, order->ino);
 	set_place(side, &task->dir, task->name);
 	/* The name may lead elsewhere by now: then it is not to be believed. */
 	if (!zk_is_virtual(side->dir)) {

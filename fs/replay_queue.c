@@ -51,6 +51,20 @@ set_side(struct zk_order *order, int i, uint64_t dir, const char *name,
 	return to + name_len + 1;
 }
 
+void
+zk_order_set_leaves(struct zk_order *order, char *no_name)
+{
+	struct zk_order_side *side = &order->sides[ZK_ORDER_LEAVES];
+
+	side->order = order;
+	side->name = no_name;
+	if (order->kind == ZK_ORDER_DELETE && order->nlink == 0)
+		side->dir = order->ino;
+	else if (order->kind == ZK_ORDER_RENAME && !order->exchange &&
+	    order->nlink2 == 0)
+		side->dir = order->ino2; /* 0: none */
+}
+
 struct zk_order *
 zk_order_new(const struct zk_change *change)
 {
@@ -60,7 +74,7 @@ zk_order_new(const struct zk_change *change)
 	ZK_ASSERT(change->name_len <= ZK_NAME_MAX);
 	ZK_ASSERT(change->name2_len <= ZK_NAME_MAX);
 	order = calloc(1,
-	    sizeof(*order) + change->name_len + change->name2_len + 2);
+	    sizeof(*order) + change->name_len + change->name2_len + 3);
 	if (order == NULL)
 		return NULL;
 	order->kind = kind_of(change->kind);
@@ -74,15 +88,16 @@ zk_order_new(const struct zk_change *change)
 	to = set_side(order, 0,
 	    change->name_len > 0 ? change->parent : change->ino, change->name,
 	    change->name_len, order->names);
-	(void)set_side(order, 1, change->name2_len > 0 ? change->parent2 : 0,
+	to = set_side(order, 1, change->name2_len > 0 ? change->parent2 : 0,
 	    change->name2, change->name2_len, to);
+	zk_order_set_leaves(order, to);
 	return order;
 }
 
 void
 zk_queue_add(struct zk_replay_queue *q, struct zk_order *order)
 {
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < ZK_ORDER_SIDES; i++) {
 		struct zk_order_side *side = &order->sides[i], **bucket;
 
 		if (side->dir == 0)
@@ -112,7 +127,7 @@ zk_queue_take(struct zk_replay_queue *q)
 void
 zk_queue_done(struct zk_replay_queue *q, struct zk_order *order)
 {
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < ZK_ORDER_SIDES; i++) {
 		struct zk_order_side *side = &order->sides[i], **link;
 
 		if (side->dir == 0)
@@ -155,6 +170,18 @@ zk_queue_find(struct zk_replay_queue *q, enum zk_order_kind kind, uint64_t dir,
 		    !side->overtaken && is_of(side, dir, name, name_len))
 			return side->order;
 	return NULL;
+}
+
+bool
+zk_queue_leaves(struct zk_replay_queue *q, uint64_t ino)
+{
+	const struct zk_order_side *side = *bucket_of(q, ino, "", 0);
+
+	for (; side != NULL; side = side->next)
+		if (side->dir == ino && !side->order->raised &&
+		    side == &side->order->sides[ZK_ORDER_LEAVES])
+			return true;
+	return false;
 }
 
 void

@@ -152,18 +152,43 @@ admit_change(struct zk_replay *r, const struct zk_change *change,
 	add(r, order);
 }
 
-static void
-overtake(struct zk_replay *r, const struct zk_change *change)
+/*
+ * Whether a name is to be synced, by the current order, too: so what it led to
+ * may have changed its content, and who watches its new name is not told yet.
+ */
+static bool
+is_changed_unseen(struct zk_replay *r, uint64_t dir, const char *name,
+    size_t name_len)
 {
+	return zk_queue_find(&r->queue, ZK_ORDER_SYNC, dir, name, name_len,
+	           NULL) != NULL;
+}
+
+static void
+overtake(struct zk_fs *fs, const struct zk_change *change)
+{
+	struct zk_replay *r = &fs->replay;
+	bool unseen, unseen2;
+
 	if (!has_names(change))
 		return;
 	(void)pthread_mutex_lock(&r->lock);
+	unseen = change->kind == ZK_CHANGE_RENAME &&
+	    is_changed_unseen(r, change->parent, change->name,
+	        change->name_len);
+	unseen2 = change->exchange &&
+	    is_changed_unseen(r, change->parent2, change->name2,
+	        change->name2_len);
 	zk_queue_overtake(&r->queue, change->parent, change->name,
 	    change->name_len);
 	if (change->name2_len > 0)
 		zk_queue_overtake(&r->queue, change->parent2, change->name2,
 		    change->name2_len);
 	(void)pthread_mutex_unlock(&r->lock);
+	if (unseen && S_ISREG(change->type))
+		zk_replay_touched(fs, change->ino, true);
+	if (unseen2 && S_ISREG(change->type2))
+		zk_replay_touched(fs, change->ino2, true);
 }
 
 /*
@@ -187,22 +212,11 @@ is_misnamed(struct zk_fs *fs, const struct zk_change *change)
 	return misnamed;
 }
 
-/* quietly: without opening the file, so that it is IN_MODIFY alone. */
+/* known: what of it the kernel knows. */
 static void
-take(struct zk_fs *fs, const struct zk_change *change, bool quietly)
+put(struct zk_replay *r, const struct zk_change *change, unsigned known,
+    struct zk_order *order)
 {
-	struct zk_replay *r = &fs->replay;
-	struct zk_order *order;
-	unsigned known;
-
-	known = known_parts(fs, change);
-	/* A name that is made says nothing to who knows just the node. */
-	if (known == 0 ||
-	    (change->kind == ZK_CHANGE_CREATE && (known & KNOWS_DIR) == 0))
-		return;
-	order = zk_order_new(change);
-	if (order != NULL)
-		order->in_use = quietly;
 	(void)pthread_mutex_lock(&r->lock);
 	if (r->off || order == NULL) {
 		free(order);
@@ -217,15 +231,27 @@ take(struct zk_fs *fs, const struct zk_change *change, bool quietly)
 	(void)pthread_mutex_unlock(&r->lock);
 }
 
+static void
+take(struct zk_fs *fs, const struct zk_change *change)
+{
+	const unsigned known = known_parts(fs, change);
+
+	/* A name that is made says nothing to who knows just the node. */
+	if (known == 0 ||
+	    (change->kind == ZK_CHANGE_CREATE && (known & KNOWS_DIR) == 0))
+		return;
+	put(&fs->replay, change, known, zk_order_new(change));
+}
+
 void
 zk_replay_change(struct zk_fs *fs, const struct zk_change *change)
 {
 	if (!atomic_load(&fs->replay.on))
 		return;
 	if (change->known && !is_misnamed(fs, change))
-		overtake(&fs->replay, change);
+		overtake(fs, change);
 	else
-		take(fs, change, false);
+		take(fs, change);
 }
 
 void
@@ -272,17 +298,26 @@ zk_replay_made(struct zk_fs *fs, uint64_t dir, const char *asked,
 }
 
 void
-zk_replay_modify(struct zk_fs *fs, uint64_t ino)
+zk_replay_touched(struct zk_fs *fs, uint64_t ino, bool content)
 {
 	const struct zk_change change = {
-	    .kind = ZK_CHANGE_MODIFY,
+	    .kind = content ? ZK_CHANGE_MODIFY : ZK_CHANGE_ATTRIB,
 	    .ino = ino,
 	    .type = S_IFREG,
 	    .nlink = 1,
 	};
+	struct zk_order *order;
 
-	if (atomic_load(&fs->replay.on))
-		take(fs, &change, true);
+	if (!atomic_load(&fs->replay.on))
+		return;
+	/*
+	 * Where it is, and whether that is known, is found out when it is its
+	 * turn: whoever watches the directory need not know the node.
+	 */
+	order = zk_order_new(&change);
+	if (order != NULL)
+		order->in_use = true;
+	put(&fs->replay, &change, KNOWS_INO, order);
 }
 
 void

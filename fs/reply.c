@@ -56,6 +56,39 @@ zk_stat_of(const struct zk_attr *attr, struct stat *ret_stat)
 		ret_stat->st_mode |= S_ISVTX;
 }
 
+/*
+ * Whether the kernel is still to be told, by its events, that the node has lost
+ * its last name; which may not have been announced yet.  See
+ * zk_replay_leaves().
+ */
+static bool
+leaves(struct zk_fs *fs, uint64_t ino)
+{
+	const struct zk_inode *inode;
+	bool announced;
+
+	(void)pthread_mutex_lock(&fs->inodes.lock);
+	inode = zk_inodes_find(&fs->inodes, ino);
+	announced = inode == NULL || inode->orphan;
+	(void)pthread_mutex_unlock(&fs->inodes.lock);
+	return !announced || zk_replay_leaves(&fs->replay, ino);
+}
+
+/*
+ * What the kernel is told of it.  True: that is not the whole truth, and so not
+ * to be believed for long.
+ */
+static bool
+stat_of(struct zk_fs *fs, const struct zk_attr *attr, struct stat *ret_stat)
+{
+	zk_stat_of(attr, ret_stat);
+	if (attr->nlink > 0 || zk_is_virtual(attr->ino) ||
+	    !leaves(fs, attr->ino))
+		return false;
+	ret_stat->st_nlink = 1;
+	return true;
+}
+
 /* Takes note of what the kernel will know; how long it may believe it. */
 static double
 told(struct zk_fs *fs, const struct zk_attr *attr, bool changed)
@@ -87,11 +120,11 @@ zk_entry_of(struct zk_fs *fs, const struct zk_attr *attr, bool changed)
 {
 	struct fuse_entry_param entry = {
 	    .ino = attr->ino,
-	    .attr_timeout = told(fs, attr, changed),
 	    .entry_timeout = zk_is_virtual(attr->ino) ? 0 : ZK_CACHE_S,
 	};
 
-	zk_stat_of(attr, &entry.attr);
+	changed = stat_of(fs, attr, &entry.attr) || changed;
+	entry.attr_timeout = told(fs, attr, changed);
 	return entry;
 }
 
@@ -101,7 +134,7 @@ zk_reply_attr(struct zk_fs *fs, fuse_req_t req, const struct zk_attr *attr,
 {
 	struct stat st;
 
-	zk_stat_of(attr, &st);
+	changed = stat_of(fs, attr, &st) || changed;
 	(void)fuse_reply_attr(req, &st, told(fs, attr, changed));
 }
 
@@ -128,6 +161,14 @@ zk_answer_rc_ino(struct zk_call *call, const struct zk_outcome *out)
 	zk_reply_rc_ino(call->req, out->rc);
 }
 
+static bool
+changes_content(const struct zk_command *cmd)
+{
+	if (cmd->op == ZK_OP_SETATTR)
+		return (cmd->flags & (ZK_SET_SIZE | ZK_F_TRUNCATE)) != 0;
+	return cmd->op == ZK_OP_WRITE || cmd->op == ZK_OP_FALLOCATE;
+}
+
 /* The system call had failed, so its events were not raised. */
 static void
 raise_late(struct zk_fs *fs, const struct zk_command *cmd,
@@ -138,7 +179,7 @@ raise_late(struct zk_fs *fs, const struct zk_command *cmd,
 	    cmd->op == ZK_OP_RENAME)
 		zk_replay_sync(fs, cmd->ino, cmd->name, cmd->name_len, S_IFREG);
 	else
-		zk_replay_modify(fs, cmd->ino);
+		zk_replay_touched(fs, cmd->ino, changes_content(cmd));
 	if (cmd->op == ZK_OP_RENAME)
 		zk_replay_sync(fs, cmd->ino2, cmd->name2, cmd->name2_len,
 		    S_IFREG);
@@ -154,7 +195,8 @@ zk_late_change(struct zk_call *call, const struct zk_outcome *out)
 
 	if (out->rc < 0)
 		return;
-	if (cmd->name_len > 0)
+	if (cmd->name_len > 0 && cmd->op != ZK_OP_XATTR_SET &&
+	    cmd->op != ZK_OP_XATTR_REMOVE)
 		zk_notify_name(fs, cmd->ino, cmd->name, cmd->name_len);
 	if (cmd->name2_len > 0)
 		zk_notify_name(fs, cmd->ino2, cmd->name2, cmd->name2_len);

@@ -1,6 +1,7 @@
 #!/bin/bash
-# A host whose events lag so far behind that changes of one name become one,
-# and a host that missed so much that it gets a snapshot instead: in the end
+# A host whose events lag behind what is there: a tree of which the kernel knows
+# already that it is gone or elsewhere; changes of one name that become one; and
+# a host that missed so much that it gets a snapshot instead: in the end
 # the events agree with the tree, and what the kernel had cached is right.
 # shellcheck disable=SC2154 # churn comes from watch.sh
 . "$(dirname "$0")/lib.sh"
@@ -10,6 +11,49 @@ must make_place
 metric() { # HOST NAME
 	control "$1" metrics | awk -v name="zkfs_$2" '$1 == name { print $2 }'
 }
+
+# --- trees that are gone, or elsewhere, before what was done in them is raised
+mkdir -p "$WORK/m1/t/gone/sub" "$WORK/m1/t/moved/sub"
+echo v >"$WORK/m1/t/gone/f"
+echo v >"$WORK/m1/t/gone/sub/f"
+echo v >"$WORK/m1/t/moved/sub/f"
+is_there() {
+	[ -s "$WORK/m2/t/moved/sub/f" ]
+}
+must wait_until 10 is_there
+mkfifo "$WORK/events"
+# shellcheck disable=SC2016 # the inner shell expands
+spawn sh -c 'exec "$0" t="$1" gone="$1/gone" gonesub="$1/gone/sub" \
+    moved="$1/moved" movedsub="$1/moved/sub" >"$2"' \
+    "$BUILD/tests/mount/watcher" "$WORK/m2/t" "$WORK/events"
+exec 7<"$WORK/events"
+read -r -t 40 line <&7
+same "the trees are watched" ready "$line"
+helper=$(helper_of 2)
+kill -STOP "$helper"
+rm "$WORK/m1/t/gone/f" "$WORK/m1/t/gone/sub/f"
+rmdir "$WORK/m1/t/gone/sub" "$WORK/m1/t/gone"
+echo w >"$WORK/m1/t/moved/sub/f"
+mkdir "$WORK/m1/t/moved/sub/d"
+mv "$WORK/m1/t/moved" "$WORK/m1/t/else"
+echo w >>"$WORK/m1/t/else/sub/f"
+mkdir "$WORK/m1/t/mark"
+is_done() {
+	[ -d "$WORK/m2/t/mark" ] && [ ! -e "$WORK/m2/t/gone" ]
+}
+must wait_until 10 is_done
+kill -CONT "$helper"
+got=
+while read -r -t 40 line <&7 && [ "$line" != "CREATE,ISDIR t/mark" ]; do
+	got+="${line%% #*}; "
+done
+exec 7<&-
+written="OPEN movedsub/f; MODIFY movedsub/f; CLOSE_WRITE movedsub/f;"
+same "all that was done in them is told, in order, and nothing else" \
+    "DELETE gone/f; DELETE gonesub/f; DELETE_SELF gonesub; IGNORED gonesub; \
+DELETE,ISDIR gone/sub; DELETE_SELF gone; IGNORED gone; DELETE,ISDIR t/gone; \
+$written CREATE,ISDIR movedsub/d; MOVED_FROM,ISDIR t/moved; \
+MOVED_TO,ISDIR t/else; MOVE_SELF moved; $written " "$got"
 
 # --- behind
 must start_model 2

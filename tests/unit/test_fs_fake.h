@@ -205,6 +205,26 @@ fake_lookup(void *impl, uint64_t parent, const char *name, size_t name_len,
 }
 
 static inline int
+fake_name(void *impl, uint64_t ino, struct zk_attr *ret_attr, char *buf,
+    size_t *ret_len)
+{
+	struct fake *f = impl;
+	struct fake_node *n;
+	struct fake_entry *e;
+
+	(void)pthread_mutex_lock(&f->lock);
+	n = fake_node(f, ino);
+	e = fake_entry_of(f, ino);
+	*ret_len = e == NULL ? 0 : strlen(e->name);
+	if (n != NULL)
+		*ret_attr = n->attr;
+	if (e != NULL)
+		memcpy(buf, e->name, sizeof(e->name));
+	(void)pthread_mutex_unlock(&f->lock);
+	return n == NULL ? -ENOENT : 0;
+}
+
+static inline int
 fake_read(void *impl, uint64_t ino, uint64_t off, void *buf, size_t cap,
     size_t *ret_len)
 {
@@ -408,6 +428,7 @@ fake_open(struct zk_fs_port *ret_port)
 	    .submit = fake_submit,
 	    .getattr = fake_getattr,
 	    .lookup = fake_lookup,
+	    .name = fake_name,
 	    .read = fake_read,
 	    .seek = fake_seek,
 	    .readlink = fake_readlink,

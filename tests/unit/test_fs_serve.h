@@ -34,6 +34,20 @@ served_on_term(int signal)
 	zk_fs_stop(served);
 }
 
+/* NAME or DIR/NAME: the directory, and *name becomes what is in it. */
+static uint64_t
+served_dir(struct fake *f, char **name)
+{
+	char *slash = strchr(*name, '/');
+	const struct fake_entry *e;
+
+	if (slash == NULL)
+		return ZK_INO_ROOT;
+	e = fake_entry(f, ZK_INO_ROOT, *name, (size_t)(slash - *name));
+	*name = slash + 1;
+	return e == NULL ? 0 : e->ino;
+}
+
 static void
 served_foreign(struct fake *f, char *line)
 {
@@ -42,9 +56,10 @@ served_foreign(struct fake *f, char *line)
 	char *save = NULL, *what = strtok_r(line, " ", &save);
 	char *name = strtok_r(NULL, " ", &save);
 	char *text = strtok_r(NULL, "", &save);
-	struct fake_entry *e = fake_entry(f, ZK_INO_ROOT, name, strlen(name));
+	const uint64_t dir = served_dir(f, &name);
+	struct fake_entry *e = fake_entry(f, dir, name, strlen(name));
 	struct zk_command cmd = {
-	    .ino = ZK_INO_ROOT,
+	    .ino = dir,
 	    .name = name,
 	    .name_len = strlen(name),
 	    .mode = S_IFREG | 0644,
@@ -57,7 +72,7 @@ served_foreign(struct fake *f, char *line)
 	if (strcmp(what, "remove") == 0) {
 		(void)fake_remove(f, &cmd, &told);
 	} else if (strcmp(what, "rename") == 0) {
-		cmd.ino2 = ZK_INO_ROOT;
+		cmd.ino2 = served_dir(f, &text);
 		cmd.name2 = text;
 		cmd.name2_len = strlen(text);
 		cmd.mode = 0;

@@ -236,3 +236,156 @@ Test(watch_late, a_change_whose_caller_was_told_etimedout_is_told)
 	    "CREATE late; MODIFY late; "
 	    "CLOSE_WRITE late; ");
 }
+
+/*
+ * The kernel drops the name of a directory when it hears that it is gone, and
+ * that may be long before the helper comes to what was removed in it.
+ */
+Test(watch, what_was_removed_before_its_directory_is_told)
+{
+	pid_t pid;
+
+	cr_assert_eq(mkdir("d", 0755), 0);
+	put("d/f", "v");
+	cr_assert(inotify_add_watch(queue, "d", IN_ALL_EVENTS) >= 0);
+	cr_expect_str_eq(events(), "");
+	pid = stop_helper();
+	serve_tell("remove d/f");
+	serve_tell("remove d");
+	EVENTUALLY(access("d", F_OK) != 0);
+	(void)kill(pid, SIGCONT);
+	cr_expect_str_eq(events(), "DELETE f; ");
+}
+
+Test(watch, what_changed_in_a_directory_before_it_was_moved_is_told)
+{
+	pid_t pid;
+
+	cr_assert_eq(mkdir("d", 0755), 0);
+	put("d/f", "v");
+	cr_assert(inotify_add_watch(queue, "d", IN_ALL_EVENTS) >= 0);
+	cr_expect_str_eq(events(), "");
+	pid = stop_helper();
+	serve_tell("append d/f w");
+	serve_tell("put d/g w");
+	serve_tell("rename d/f d/h");
+	serve_tell("rename d e");
+	EVENTUALLY(access("d", F_OK) != 0);
+	(void)kill(pid, SIGCONT);
+	cr_expect_str_eq(events(),
+	    "MODIFY f; CLOSE_WRITE f; CREATE g; MOVED_FROM f; MOVED_TO h; ");
+	cr_expect_str_eq(get("e/h"), "vw");
+}
+
+/* What nobody uses the kernel forgets; what was used just now, the next time. */
+static void
+drop_caches(void)
+{
+	for (int i = 0; i < 3; i++)
+		put("/proc/sys/vm/drop_caches", "2");
+}
+
+Test(watch_late, a_write_whose_caller_was_told_etimedout_is_told_by_name)
+{
+	int fd;
+
+	put("f", "old");
+	fd = open("f", O_WRONLY);
+	cr_assert(fd >= 0);
+	(void)events();
+	serve_tell("hold");
+	cr_expect_eq(write(fd, "new", 3), -1);
+	cr_expect_eq(errno, ETIMEDOUT);
+	cr_assert_eq(close(fd), 0);
+	drop_caches();
+	serve_tell("go");
+	EVENTUALLY(strcmp(get("f"), "new") == 0);
+	cr_expect_str_eq(events(), "CLOSE_WRITE f; MODIFY f; ");
+}
+
+Test(watch_late, a_mode_whose_caller_was_told_etimedout_is_told_by_name)
+{
+	struct stat st;
+
+	put("f", "v");
+	(void)events();
+	serve_tell("hold");
+	cr_expect_eq(chmod("f", 0600), -1);
+	cr_expect_eq(errno, ETIMEDOUT);
+	drop_caches();
+	serve_tell("go");
+	EVENTUALLY(stat("f", &st) == 0 && (st.st_mode & 07777) == 0600);
+	cr_expect_str_eq(events(), "ATTRIB f; ");
+}
+
+Test(watch, a_truncation_at_close_is_told_by_name)
+{
+	int fd;
+
+	put("f", "old");
+	fd = open("f", O_WRONLY | O_TRUNC);
+	cr_assert(fd >= 0);
+	(void)events();
+	serve_tell("hold");
+	cr_assert_eq(close(fd), 0);
+	drop_caches();
+	serve_tell("go");
+	EVENTUALLY(strcmp(get("f"), "") == 0);
+	cr_expect_str_eq(events(), "CLOSE_WRITE f; MODIFY f; ");
+}
+
+Test(watch, a_change_of_what_was_then_moved_here_is_told_there)
+{
+	pid_t pid;
+
+	put("f", "v");
+	pid = stop_helper();
+	serve_tell("append f w");
+	cr_assert_eq(rename("f", "g"), 0);
+	(void)kill(pid, SIGCONT);
+	cr_expect_str_eq(events(),
+	    "MOVED_FROM f; MOVED_TO g; MODIFY g; CLOSE_WRITE g; ");
+	cr_expect_str_eq(get("g"), "vw");
+}
+
+/* Whether it waits for an answer of the server. */
+static bool
+is_asking(pid_t pid)
+{
+	char path[64];
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/wchan", (int)pid);
+	return strstr(get(path), "request_wait") != NULL;
+}
+
+static int
+move_f_to_g(void)
+{
+	return rename("f", "g") == 0 ? 0 : 1;
+}
+
+/*
+ * A name that a rename has in hand cannot be told of meanwhile: it is
+ * forgotten right after it, although it leads to what was moved there.
+ */
+Test(watch, and_also_when_the_kernel_has_forgotten_that_place)
+{
+	pid_t pid, mover;
+
+	put("f", "v");
+	pid = stop_helper();
+	serve_tell("put other x");
+	serve_tell("hold");
+	mover = start(move_f_to_g);
+	EVENTUALLY(is_asking(mover));
+	serve_tell("append f w");
+	serve_tell("put g x");
+	serve_tell("remove g");
+	serve_tell("go");
+	cr_assert_eq(finish(mover), 0);
+	(void)kill(pid, SIGCONT);
+	cr_expect_str_eq(events(),
+	    "MOVED_FROM f; MOVED_TO g; CREATE other; MODIFY g; CLOSE_WRITE "
+	    "g; ");
+	cr_expect_str_eq(get("g"), "vw");
+}
