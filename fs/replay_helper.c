@@ -4,6 +4,7 @@
 #include <linux/prctl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdnoreturn.h>
 #include <string.h>
@@ -239,6 +240,28 @@ perform(const struct zk_task *task)
 	return rc;
 }
 
+/*
+ * remount,ro makes read-only not only the mount, but what is mounted, and with
+ * it our copy.  The mount stays as it was made; what is mounted does not, or
+ * nothing could be raised.
+ */
+static bool
+make_writable(void)
+{
+	const int fd = (int)syscall(SYS_fspick, root, "",
+	    FSPICK_CLOEXEC | FSPICK_EMPTY_PATH);
+	bool made;
+
+	if (fd < 0)
+		return false;
+	made =
+	    syscall(SYS_fsconfig, fd, FSCONFIG_SET_FLAG, "rw", NULL, 0) == 0 &&
+	    syscall(SYS_fsconfig, fd, FSCONFIG_CMD_RECONFIGURE, NULL, NULL,
+	        0) == 0;
+	(void)close(fd);
+	return made;
+}
+
 static noreturn void
 serve(void)
 {
@@ -261,6 +284,8 @@ serve(void)
 			result.rc = perform(&message.task);
 		else
 			_exit(0); /* the daemon is gone */
+		if (result.rc == -EROFS && make_writable())
+			result.rc = perform(&message.task);
 		if (send(SOCKET, &result, sizeof(result), MSG_NOSIGNAL) < 0)
 			_exit(0);
 	}

@@ -237,6 +237,19 @@ if grep -q MOUNT_ATTR_RDONLY /usr/include/linux/mount.h 2>/dev/null; then
 MOVED_FROM,ISDIR w/ro; MOVED_TO,ISDIR w/ro2 =; CREATE w/ro3; OPEN w/ro3; \
 MODIFY w/ro3; CLOSE_WRITE w/ro3;" "$(list 6 mark6)"
 	check "and so is zkfs watch" wait_until 10 grep -q mark6 "$WORK/watch6"
+	check "it becomes writable" mount -i -o remount,rw "$WORK/m3"
+	check "and is written to" mkdir "$WORK/m3/w/mark7"
+	same "as is told" "" "$(list 6 mark7)"
+	check "it becomes read-only again" mount -i -o remount,ro "$WORK/m3"
+	refuses "Read-only" mkdir "$WORK/m3/w/no"
+	mkdir "$M1/w/ro4"
+	mv "$M1/w/ro4" "$M1/w/ro5"
+	echo v >"$M1/w/ro3"
+	mkdir "$M1/w/mark8"
+	same "and inotify is told as before" "CREATE,ISDIR w/ro4; \
+MOVED_FROM,ISDIR w/ro4; MOVED_TO,ISDIR w/ro5 =; OPEN w/ro3; MODIFY w/ro3; \
+CLOSE_WRITE w/ro3;" "$(list 6 mark8)"
+	refuses "Read-only" mkdir "$WORK/m3/w/no"
 	exec 6<&-
 	kill "$watch" # it has a file open
 	"$WAITFOR" gone 20 "$watch"
