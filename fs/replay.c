@@ -127,6 +127,15 @@ ask(struct zk_fs *fs, const void *message, size_t len,
 	return n == (ssize_t)sizeof(*ret_result) ? 0 : -EPIPE;
 }
 
+/* It is not allowed to, and never will be. */
+static bool
+is_forbidden(int rc)
+{
+	return rc == -EPERM || rc == -EACCES || rc == -ENOSYS ||
+	    rc == -EOPNOTSUPP || rc == -EINVAL;
+}
+
+/* -EAGAIN: not now, for example where something is mounted over our mount. */
 static int
 attach(struct zk_fs *fs)
 {
@@ -137,7 +146,9 @@ attach(struct zk_fs *fs)
 	(void)snprintf(message.mountpoint, sizeof(message.mountpoint), "%s",
 	    fs->mountpoint);
 	rc = ask(fs, &message, sizeof(message), &result);
-	if (rc == 0 && result.rc < 0) {
+	if (rc == 0 && result.rc < 0 && !is_forbidden(result.rc)) {
+		rc = -EAGAIN;
+	} else if (rc == 0 && result.rc < 0) {
 		if (fs->replay.warn != NULL)
 			fs->replay.warn("inotify is not told of what other "
 			                "hosts do: open_tree(2) or "
@@ -444,7 +455,7 @@ feed(void *arg)
 	struct zk_order *order;
 
 	(void)prctl(PR_SET_NAME, "replay");
-	if (attach(fs) == -EPIPE)
+	if (attach(fs) < 0)
 		restart(fs);
 	for (;;) {
 		(void)pthread_mutex_lock(&r->lock);

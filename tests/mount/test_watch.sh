@@ -109,6 +109,24 @@ same "what comes when it was killed is told" \
 check "by another one" test "$(helpers)" != "$old"
 same "and that is counted" 1 "$(metric restarts_total)"
 
+# --- and again when our mount cannot be found: one that lies on top of it
+cd "$M/.zkfs" || exit 1
+exec 8>txn
+mount -t tmpfs none "$M"
+old=$(awk '$1 == "zkfs_watch_restarts_total" { print $2 }' metrics)
+kill -KILL "$(helpers)"
+echo "create /w/t3 x" >&8
+has_tried() {
+	[ "$(awk '$1 == "zkfs_watch_restarts_total" { print $2 }' metrics)" \
+	    -gt $((old + 1)) ]
+}
+must wait_until 10 has_tried
+umount "$M"
+cd "$WORK" || exit 1
+exec 8>&-
+same "what comes when our mount cannot be found is told" \
+    "CREATE w/t3; OPEN w/t3; MODIFY w/t3; CLOSE_WRITE w/t3;" "$(list)"
+
 # --- a directory whose name the kernel has dropped
 echo 2 >/proc/sys/vm/drop_caches
 echo "create /w/t2" >"$M/.zkfs/txn"
