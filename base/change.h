@@ -34,6 +34,13 @@ struct zk_change {
 	 * transaction, another host.
 	 */
 	bool known;
+	/*
+	 * known, and found done when a snapshot had become the tree: the
+	 * differences that were told of the same node may be this.
+	 */
+	bool found;
+	/* MODIFY, a difference of trees: so many changes.  0: it is one. */
+	uint64_t versions;
 
 	uint64_t ino;
 	uint32_t type; /* S_IF* */

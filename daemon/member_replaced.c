@@ -206,6 +206,28 @@ tell_name(struct zk_member *m, struct zk_tx *tx, struct zk_change change)
 	m->options.sink.changed(m->options.sink.arg, &change);
 }
 
+/* What a command of ours changed in a node. */
+static void
+tell_touched(struct zk_member *m, const struct zk_command *cmd)
+{
+	const bool content = cmd->op == ZK_OP_WRITE ||
+	    cmd->op == ZK_OP_FALLOCATE ||
+	    (cmd->op == ZK_OP_SETATTR &&
+	        (cmd->flags & (ZK_SET_SIZE | ZK_F_TRUNCATE)) != 0) ||
+	    (cmd->op == ZK_OP_RELEASE && (cmd->flags & ZK_F_TRUNCATE) != 0);
+	const struct zk_change change = {
+	    .kind = content ? ZK_CHANGE_MODIFY : ZK_CHANGE_ATTRIB,
+	    .session = m->session,
+	    .known = true,
+	    .found = true,
+	    .ino = cmd->ino,
+	};
+
+	if (content || cmd->op == ZK_OP_SETATTR || cmd->op == ZK_OP_XATTR_SET ||
+	    cmd->op == ZK_OP_XATTR_REMOVE)
+		m->options.sink.changed(m->options.sink.arg, &change);
+}
+
 static void
 tell_own(struct zk_member *m, struct zk_tx *tx, const struct zk_item *item)
 {
@@ -217,6 +239,7 @@ tell_own(struct zk_member *m, struct zk_tx *tx, const struct zk_item *item)
 
 	rc = zk_command_decode(item->bytes, item->len, groups, &cmd);
 	ZK_ASSERT(rc == 0);
+	tell_touched(m, &cmd);
 	/* Of what was made with a number nobody here knows the name. */
 	if (cmd.op != ZK_OP_LINK && cmd.op != ZK_OP_UNLINK &&
 	    cmd.op != ZK_OP_RMDIR && cmd.op != ZK_OP_RENAME &&

@@ -20,8 +20,9 @@ struct seen {
 	uint64_t ino;
 	uint64_t parent; /* where it was put last */
 	uint32_t type, nlink;
-	uint64_t mzxid;
+	uint64_t mzxid, version;
 	struct zk_stamp ctime;
+	bool told;
 	const char *name; /* in the text of the picture, once it is whole */
 	size_t name_at, name_len;
 };
@@ -83,6 +84,7 @@ add(struct zk_picture *p, const struct zk_attr *attr, const char *name,
 	    .type = attr->mode & S_IFMT,
 	    .nlink = attr->nlink,
 	    .mzxid = attr->mzxid,
+	    .version = attr->version,
 	    .ctime = attr->ctime,
 	    .name_at = p->text_len,
 	    .name_len = name_len,
@@ -190,10 +192,11 @@ is_told_by_name(struct zk_fs *fs, const struct seen *seen)
 
 static void
 tell(struct zk_fs *fs, enum zk_change_kind kind, const struct seen *seen,
-    uint32_t nlink)
+    uint32_t nlink, uint64_t versions)
 {
 	const struct zk_change change = {
 	    .kind = kind,
+	    .versions = versions,
 	    .ino = seen->ino,
 	    .type = seen->type,
 	    .nlink = nlink,
@@ -216,7 +219,7 @@ tell_gone(struct zk_fs *fs, const struct seen *old)
 	    attr.nlink > 0;
 
 	if (!lives)
-		tell(fs, ZK_CHANGE_DELETE, old, 0);
+		tell(fs, ZK_CHANGE_DELETE, old, 0, 0);
 	else if (old->dir != 0)
 		zk_replay_sync(fs, old->dir, old->name, old->name_len,
 		    old->type);
@@ -228,17 +231,49 @@ tell_difference(struct zk_fs *fs, const struct seen *old,
 {
 	if (old->ino != new->ino) {
 		tell_gone(fs, old);
-		tell(fs, ZK_CHANGE_CREATE, new, new->nlink);
+		tell(fs, ZK_CHANGE_CREATE, new, new->nlink, 0);
 	} else if (new->nlink == 0) {
 		zk_fs_orphaned(fs, new->ino, false);
 		if (old->nlink > 0)
 			tell_gone(fs, old);
 	} else if (S_ISREG(new->type) && old->mzxid != new->mzxid) {
-		tell(fs, ZK_CHANGE_MODIFY, new, new->nlink);
+		tell(fs, ZK_CHANGE_MODIFY, new, new->nlink,
+		    new->version - old->version);
 	} else if (!S_ISDIR(new->type) &&
 	    (old->ctime.sec != new->ctime.sec ||
 	        old->ctime.nsec != new->ctime.nsec)) {
-		tell(fs, ZK_CHANGE_ATTRIB, new, new->nlink);
+		tell(fs, ZK_CHANGE_ATTRIB, new, new->nlink, 0);
+	}
+}
+
+static bool
+is_gone(struct zk_fs *fs, uint64_t dir)
+{
+	struct zk_attr attr;
+
+	return fs->port.getattr(fs->port.impl, dir, &attr) < 0 ||
+	    attr.nlink == 0;
+}
+
+/*
+ * What was in directories that are gone: before these are, for nothing can be
+ * raised in them then; and first what was deeper, which was made later.
+ */
+static void
+tell_contents(struct zk_fs *fs, struct zk_picture *old)
+{
+	uint64_t dir = 0;
+	bool gone = false;
+
+	for (size_t i = old->count; i-- > 0;) {
+		struct seen *seen = &old->seen[i];
+
+		if (seen->dir != dir)
+			gone = seen->dir != 0 && is_gone(fs, seen->dir);
+		dir = seen->dir;
+		if (gone)
+			tell_gone(fs, seen);
+		seen->told = gone;
 	}
 }
 
@@ -256,10 +291,12 @@ tell_differences(struct zk_fs *fs, const struct zk_picture *old,
 			order = compare(&old->seen[i], &new->seen[j]);
 		if (order == 0)
 			tell_difference(fs, &old->seen[i++], &new->seen[j++]);
+		else if (order < 0 && old->seen[i].told)
+			i++;
 		else if (order < 0)
 			tell_gone(fs, &old->seen[i++]);
 		else
-			tell(fs, ZK_CHANGE_CREATE, &new->seen[j], 1), j++;
+			tell(fs, ZK_CHANGE_CREATE, &new->seen[j], 1, 0), j++;
 	}
 }
 
@@ -285,8 +322,10 @@ zk_fs_replaced(struct zk_fs *fs)
 	free(inos);
 	if (old != NULL)
 		new = take_picture(fs);
-	if (new != NULL)
+	if (new != NULL) {
+		tell_contents(fs, old);
 		tell_differences(fs, old, new);
+	}
 	zk_picture_free(old);
 	zk_picture_free(new);
 }

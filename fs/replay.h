@@ -86,6 +86,8 @@ struct zk_order {
 	bool back;   /* the second half of an exchange */
 	bool in_use; /* cannot, or need not, be opened for writing */
 	bool raised; /* the kernel has been told, so the event is certain */
+	bool moot;   /* who would be told has been told otherwise */
+	uint64_t versions; /* as in struct zk_change */
 	uint64_t ino, ino2;
 	uint32_t type, type2, nlink, nlink2;
 	/*
@@ -247,6 +249,14 @@ void zk_queue_done(struct zk_replay_queue *q, struct zk_order *order);
 /* This mount has changed the name itself. */
 void zk_queue_overtake(struct zk_replay_queue *q, uint64_t dir,
     const char *name, size_t name_len);
+/*
+ * A change that a snapshot has brought was this mount's own, whose event is
+ * raised by its answer: then the difference of the trees is none, if it was
+ * the only one.
+ */
+void zk_queue_own(struct zk_replay_queue *q, const struct zk_change *change);
+/* Of this order.  False: it is none of these. */
+bool zk_order_own(struct zk_order *order, const struct zk_change *change);
 /*
  * An order of this kind for this name that has not been taken, or NULL;
  * not_this is the one that has.

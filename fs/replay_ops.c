@@ -375,7 +375,7 @@ is_to_change(struct zk_fs *fs, uint64_t ino)
 	bool ours;
 
 	(void)pthread_mutex_lock(&r->lock);
-	ours = r->current != NULL && r->task.ino == ino;
+	ours = r->current != NULL && r->task.ino == ino && !r->current->moot;
 	side = ours ? &r->current->sides[0] : NULL;
 	if (ours && r->task.name[0] != '\0' && !zk_is_virtual(r->task.dir)) {
 		if (side->dir == r->task.dir &&

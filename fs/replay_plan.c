@@ -150,11 +150,24 @@ plan_sync(struct zk_fs *fs, struct zk_order *order, struct zk_task *task)
 	return rc == -ENOENT;
 }
 
+static bool
+is_moot(struct zk_fs *fs, const struct zk_order *order)
+{
+	bool moot;
+
+	(void)pthread_mutex_lock(&fs->replay.lock);
+	moot = order->moot;
+	(void)pthread_mutex_unlock(&fs->replay.lock);
+	return moot;
+}
+
 bool
 zk_plan(struct zk_fs *fs, struct zk_order *order, struct zk_task *task,
     bool *ret_ask_again)
 {
 	*task = (struct zk_task){.ino = order->ino, .type = order->type};
+	if (is_moot(fs, order))
+		return false;
 	switch (order->kind) {
 	case ZK_ORDER_CREATE:
 		task->act = ZK_TASK_CREATE;

@@ -79,6 +79,7 @@ zk_order_new(const struct zk_change *change)
 		return NULL;
 	order->kind = kind_of(change->kind);
 	order->exchange = change->exchange;
+	order->versions = change->versions;
 	order->ino = change->ino;
 	order->ino2 = change->ino2;
 	order->type = change->type;
@@ -170,6 +171,30 @@ zk_queue_find(struct zk_replay_queue *q, enum zk_order_kind kind, uint64_t dir,
 		    !side->overtaken && is_of(side, dir, name, name_len))
 			return side->order;
 	return NULL;
+}
+
+bool
+zk_order_own(struct zk_order *order, const struct zk_change *change)
+{
+	if (order->ino != change->ino || order->kind != kind_of(change->kind))
+		return false;
+	/* Who looks at one event of attributes sees all of them. */
+	if (order->kind == ZK_ORDER_ATTRIB)
+		order->moot = true;
+	else if (order->versions > 0)
+		order->moot = --order->versions == 0;
+	return true;
+}
+
+void
+zk_queue_own(struct zk_replay_queue *q, const struct zk_change *change)
+{
+	struct zk_order *order;
+
+	/* The differences are the latest. */
+	TAILQ_FOREACH_REVERSE(order, &q->orders, zk_order_list, link)
+	if (zk_order_own(order, change))
+		return;
 }
 
 bool

@@ -152,6 +152,16 @@ admit_change(struct zk_replay *r, const struct zk_change *change,
 	add(r, order);
 }
 
+static void
+own(struct zk_replay *r, const struct zk_change *change)
+{
+	(void)pthread_mutex_lock(&r->lock);
+	/* The helper may have begun with it. */
+	if (r->current == NULL || !zk_order_own(r->current, change))
+		zk_queue_own(&r->queue, change);
+	(void)pthread_mutex_unlock(&r->lock);
+}
+
 /*
  * Whether a name is to be synced, by the current order, too: so what it led to
  * may have changed its content, and who watches its new name is not told yet.
@@ -170,8 +180,11 @@ overtake(struct zk_fs *fs, const struct zk_change *change)
 	struct zk_replay *r = &fs->replay;
 	bool unseen, unseen2;
 
-	if (!has_names(change))
+	if (!has_names(change)) {
+		if (change->found)
+			own(r, change);
 		return;
+	}
 	(void)pthread_mutex_lock(&r->lock);
 	unseen = change->kind == ZK_CHANGE_RENAME &&
 	    is_changed_unseen(r, change->parent, change->name,

@@ -49,9 +49,8 @@ served_dir(struct fake *f, char **name)
 }
 
 static void
-served_foreign(struct fake *f, char *line)
+served_apply(struct fake *f, char *line, struct fake_told *told)
 {
-	struct fake_told told = {.count = 0};
 	struct zk_outcome out = {0};
 	char *save = NULL, *what = strtok_r(line, " ", &save);
 	char *name = strtok_r(NULL, " ", &save);
@@ -70,25 +69,72 @@ served_foreign(struct fake *f, char *line)
 
 	f->foreign = true;
 	if (strcmp(what, "remove") == 0) {
-		(void)fake_remove(f, &cmd, &told);
+		(void)fake_remove(f, &cmd, told);
 	} else if (strcmp(what, "rename") == 0) {
 		cmd.ino2 = served_dir(f, &text);
 		cmd.name2 = text;
 		cmd.name2_len = strlen(text);
 		cmd.mode = 0;
-		(void)fake_rename(f, &cmd, &told);
+		(void)fake_rename(f, &cmd, told);
 	} else if (e == NULL) {
-		(void)fake_create(f, &cmd, &out, &told);
+		(void)fake_create(f, &cmd, &out, told);
 	} else {
 		cmd.ino = e->ino;
 		if (strcmp(what, "append") == 0)
 			cmd.flags = ZK_F_APPEND;
-		(void)fake_write(f, &cmd, &out, &told);
+		(void)fake_write(f, &cmd, &out, told);
 	}
 	f->foreign = false;
+}
+
+static void
+served_foreign(struct fake *f, char *line)
+{
+	struct fake_told told = {.count = 0};
+
+	served_apply(f, line, &told);
 	(void)pthread_mutex_unlock(&f->lock);
 	for (size_t i = 0; i < told.count; i++)
 		zk_fs_changed(f->fs, &told.changes[i]);
+	(void)pthread_mutex_lock(&f->lock);
+}
+
+/* Several changes, with a ; between, by a snapshot in the place of the tree. */
+static void
+served_snapshot(struct fake *f, char *lines)
+{
+	char *save = NULL;
+
+	(void)pthread_mutex_unlock(&f->lock);
+	zk_fs_replacing(f->fs);
+	(void)pthread_mutex_lock(&f->lock);
+	f->index++;
+	for (char *line = strtok_r(lines, ";", &save); line != NULL;
+	     line = strtok_r(NULL, ";", &save)) {
+		struct fake_told ignored = {.count = 0};
+
+		served_apply(f, line, &ignored);
+	}
+	(void)pthread_mutex_unlock(&f->lock);
+	zk_fs_replaced(f->fs);
+	(void)pthread_mutex_lock(&f->lock);
+}
+
+/* A write to this file that a snapshot brought was this mount's own. */
+static void
+served_found(struct fake *f, const char *name)
+{
+	const struct fake_entry *e =
+	    fake_entry(f, ZK_INO_ROOT, name, strlen(name));
+	const struct zk_change change = {
+	    .kind = ZK_CHANGE_MODIFY,
+	    .known = true,
+	    .found = true,
+	    .ino = e == NULL ? 0 : e->ino,
+	};
+
+	(void)pthread_mutex_unlock(&f->lock);
+	zk_fs_changed(f->fs, &change);
 	(void)pthread_mutex_lock(&f->lock);
 }
 
@@ -110,6 +156,10 @@ served_commands(void *arg)
 			f->hold = f->full = false;
 		else if (strcmp(line, "session") == 0)
 			f->session++;
+		else if (strncmp(line, "snapshot ", 9) == 0)
+			served_snapshot(f, line + 9);
+		else if (strncmp(line, "found ", 6) == 0)
+			served_found(f, line + 6);
 		else
 			served_foreign(f, line);
 		(void)pthread_cond_signal(&f->work);

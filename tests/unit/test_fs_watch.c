@@ -389,3 +389,31 @@ Test(watch, and_also_when_the_kernel_has_forgotten_that_place)
 	    "g; ");
 	cr_expect_str_eq(get("g"), "vw");
 }
+
+/* The write that was found done has its event from its own system call. */
+Test(watch, what_a_snapshot_brings_is_told_but_not_this_mounts_own)
+{
+	pid_t pid;
+
+	put("f", "v");
+	put("g", "v");
+	pid = stop_helper();
+	serve_tell("put other x");
+	serve_tell("snapshot write f theirs;write g ours");
+	serve_tell("found g");
+	(void)kill(pid, SIGCONT);
+	cr_expect_str_eq(events(), "CREATE other; MODIFY f; CLOSE_WRITE f; ");
+	cr_expect_str_eq(get("f"), "theirs");
+	cr_expect_str_eq(get("g"), "ours");
+}
+
+Test(watch, what_was_in_directories_that_a_snapshot_lacks_is_told_first)
+{
+	cr_assert_eq(mkdir("d", 0755), 0);
+	put("d/f", "v");
+	put("g", "v");
+	cr_assert(inotify_add_watch(queue, "d", IN_ALL_EVENTS) >= 0);
+	(void)events();
+	serve_tell("snapshot remove d/f;remove d;remove g");
+	cr_expect_str_eq(events(), "DELETE f; DELETE g; ");
+}
