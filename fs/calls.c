@@ -355,7 +355,7 @@ serve_reap(struct zk_fs *fs)
 }
 
 static uint64_t
-next_wake(const struct zk_calls *calls, bool retry)
+next_wake(const struct zk_calls *calls, uint64_t due_ms, bool retry)
 {
 	const struct zk_call *first = TAILQ_FIRST(&calls->timed), *call;
 	uint64_t now = zk_now_ms(), wake = now + IDLE_MS;
@@ -369,6 +369,8 @@ next_wake(const struct zk_calls *calls, bool retry)
 			wake = call->shown_by_ms;
 	if (calls->reap_due_ms != 0 && calls->reap_due_ms < wake)
 		wake = calls->reap_due_ms;
+	if (due_ms != 0 && due_ms < wake)
+		wake = due_ms;
 	if (retry && now + RETRY_MS < wake)
 		wake = now + RETRY_MS;
 	return wake;
@@ -395,9 +397,11 @@ serve(void *arg)
 		retry = serve_parked(fs, ZK_LANE_TREE);
 		retry = serve_parked(fs, ZK_LANE_TOPICS) || retry;
 		serve_reap(fs);
+		zk_faces_serve(fs);
 		(void)pthread_mutex_lock(&calls->lock);
 		if (!calls->kicked && !calls->stopping) {
-			uint64_t wake = next_wake(calls, retry);
+			uint64_t wake = next_wake(calls,
+			    atomic_load(&fs->faces.due_ms), retry);
 			struct timespec until = {
 			    .tv_sec = (time_t)(wake / 1000),
 			    .tv_nsec = (long)(wake % 1000) * 1000000,

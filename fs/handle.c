@@ -339,6 +339,8 @@ detach(struct zk_fs *fs, struct zk_handle *handle, bool release)
 	inode->releasing += release;
 	if (inode->creator == handle)
 		inode->creator = NULL;
+	if (handle->face != 0)
+		inode->faces &= ~(1ull << (handle->face - 1u));
 	unfresh(handle);
 	return zk_inodes_put(&fs->inodes, inode);
 }

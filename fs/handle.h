@@ -28,6 +28,7 @@ struct zk_handle {
 	uint32_t uid, gid; /* who opened it */
 	pid_t tid;         /* the thread that did; 0: not known */
 	bool direct;       /* past the page cache */
+	uint8_t face;      /* + 1, that only it appends through; 0: none */
 
 	/* Protected by the lock of the inode table. */
 	LIST_ENTRY(zk_handle) link;

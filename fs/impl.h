@@ -11,6 +11,7 @@
 #include "fs/call.h"
 #include "fs/events.h"
 #include "fs/expect.h"
+#include "fs/face.h"
 #include "fs/fs.h"
 #include "fs/fuse.h"
 #include "fs/handover.h"
@@ -54,6 +55,7 @@ struct zk_fs {
 	_Atomic unsigned refs; /* the owner's, and one for each call */
 
 	struct zk_inodes inodes;
+	struct zk_faces faces;
 	struct zk_notifier notifier;
 	struct zk_replay replay;
 	struct zk_picture *picture; /* node thread */
@@ -110,6 +112,7 @@ void zk_workers_stop(struct zk_fs *fs);
  */
 size_t zk_worker_request(uint8_t *buf);
 void zk_worker_set_request(const void *bytes, size_t len);
+int zk_worker_face(void); /* of its node; -1: none is being served */
 /* Serve a request that was kept. */
 void zk_worker_serve(struct zk_fs *fs, void *bytes, size_t len);
 /*

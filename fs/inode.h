@@ -29,6 +29,7 @@ struct zk_inode {
 	uint32_t truncs;    /* open files with a truncation still to come */
 	uint32_t releasing; /* commands of closed files under way */
 	uint32_t unlocking; /* commands that drop POSIX locks under way */
+	uint64_t faces;     /* bits: each has an open file that appends */
 	uint32_t mode_told; /* the mode in the last reply */
 	uint64_t named_ms;  /* when the last one said that it had a name */
 	bool orphan;        /* has no name; to be reaped when forgotten */

@@ -64,7 +64,10 @@ lookup_now(struct zk_fs *fs, fuse_req_t req, uint64_t parent, const char *name)
 	/* Inode 0 is how to say for how long there is none of that name. */
 	if (rc == 0)
 		entry = zk_entry_of(fs, &attr, false);
-	if (zk_replay_holds(&fs->replay, parent, name))
+	if (rc == 0 && zk_face_has(attr.kind))
+		entry.ino = zk_face_find(fs, fuse_req_ctx(req)->pid, attr.ino);
+	if (zk_replay_holds(&fs->replay, parent, name) ||
+	    (rc == 0 && entry.ino != attr.ino))
 		entry.entry_timeout = 0;
 	zk_reply_entry(fs, req, &entry);
 }

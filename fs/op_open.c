@@ -117,6 +117,8 @@ open_now(struct zk_fs *fs, fuse_req_t req, uint64_t ino,
 	}
 	if (rc == 0)
 		rc = zk_topic_opened(fs, handle, &attr);
+	if (rc == 0 && zk_face_has(attr.kind))
+		rc = zk_face_claim(fs, handle, zk_worker_face());
 	if (rc < 0) {
 		zk_handle_drop(fs, handle);
 		zk_reply_rc_ino(req, rc);

@@ -106,8 +106,11 @@ told(struct zk_fs *fs, const struct zk_attr *attr, bool changed)
 		inode->mode_told = attr->mode;
 		if (attr->nlink > 0)
 			inode->named_ms = zk_now_ms();
-		/* Its size will be another soon: let everybody ask. */
-		if (attr->kind == ZK_NODE_PARTITION || inode->truncs > 0 ||
+		/*
+		 * Its size will be another soon, or it may have another face:
+		 * let everybody ask.
+		 */
+		if (zk_face_has(attr->kind) || inode->truncs > 0 ||
 		    inode->releasing > 0)
 			timeout = 0;
 	}
@@ -141,7 +144,7 @@ zk_reply_attr(struct zk_fs *fs, fuse_req_t req, const struct zk_attr *attr,
 void
 zk_reply_entry(struct zk_fs *fs, fuse_req_t req, struct fuse_entry_param *entry)
 {
-	uint64_t ino = entry->ino;
+	const uint64_t ino = zk_face_ino(entry->ino);
 
 	/* The kernel has not heard of it when the reply was not taken. */
 	if (fuse_reply_entry(req, entry) != 0 && ino != 0 &&

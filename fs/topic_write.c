@@ -396,6 +396,7 @@ write_answer(struct zk_call *call, const struct zk_outcome *out)
 
 	if (out->rc == 0) {
 		keep_tail(call->fs, call->handle, plan);
+		zk_face_appended(call->fs, call->handle);
 		(void)fuse_reply_write(call->req, plan->taken);
 		return;
 	}

@@ -24,7 +24,8 @@ static _Thread_local struct zk_worker *self;
 static _Thread_local struct {
 	const void *bytes;
 	size_t len;
-} request;
+	int face;
+} request = {.face = -1};
 
 size_t
 zk_worker_request(uint8_t *buf)
@@ -42,14 +43,22 @@ zk_worker_set_request(const void *bytes, size_t len)
 	request.len = len;
 }
 
+int
+zk_worker_face(void)
+{
+	return request.face;
+}
+
 void
 zk_worker_serve(struct zk_fs *fs, void *bytes, size_t len)
 {
 	const struct fuse_buf buf = {.size = len, .mem = bytes};
 
+	request.face = (int)zk_face_strip(bytes, len);
 	zk_worker_set_request(bytes, len);
 	fuse_session_process_buf(fs->session, &buf);
 	zk_worker_set_request(NULL, 0);
+	request.face = -1;
 }
 
 /*
