@@ -25,30 +25,21 @@
 
 /* --- the network ---------------------------------------------------------- */
 
-static void
-on_send(void *arg, uint64_t to, unsigned lane, const void *bytes, size_t len)
+void
+sim_send(struct sim *sim, unsigned from, unsigned to, const void *bytes,
+    size_t len)
 {
-	struct sim_host *host = arg;
-	struct sim *sim = host->sim;
 	struct sim_message *msg, **at = &sim->wire;
 
-	(void)lane;
-	/* Of a flush that did not happen nobody hears. */
-	if (host->dying &&
-	    zk_broker_counts(host->broker)->flushes > host->flushes)
-		return;
-	if (to == 0 || to > sim->count || sim->cut[host->id][to - 1] ||
-	    sim_chance(sim, sim->drop_percent))
-		return;
 	msg = malloc(sizeof(*msg) + len);
 	if (msg == NULL)
 		abort();
 	*msg = (struct sim_message){
 	    .at_us = sim->now_us + 50 + sim_random(sim, sim->delay_us),
-	    .from = host->id,
-	    .to = (unsigned)to - 1,
-	    .boot = host->boots,
-	    .boot_to = sim->hosts[to - 1].boots,
+	    .from = from,
+	    .to = to,
+	    .boot = sim->hosts[from].boots,
+	    .boot_to = sim->hosts[to].boots,
 	    .len = len,
 	};
 	memcpy(msg->bytes, bytes, len);
@@ -58,6 +49,23 @@ on_send(void *arg, uint64_t to, unsigned lane, const void *bytes, size_t len)
 		at = &(*at)->next;
 	msg->next = *at;
 	*at = msg;
+}
+
+static void
+on_send(void *arg, uint64_t to, unsigned lane, const void *bytes, size_t len)
+{
+	struct sim_host *host = arg;
+	struct sim *sim = host->sim;
+
+	(void)lane;
+	/* Of a flush that did not happen nobody hears. */
+	if (host->dying &&
+	    zk_broker_counts(host->broker)->flushes > host->flushes)
+		return;
+	if (to == 0 || to > sim->count || sim->cut[host->id][to - 1] ||
+	    sim_chance(sim, sim->drop_percent))
+		return;
+	sim_send(sim, host->id, (unsigned)to - 1, bytes, len);
 }
 
 void

@@ -7,7 +7,7 @@ QUEUE_HOUSE := base/% queue/% store/% consensus/raft% consensus/msg_codec.o
 
 $(QUEUE_SIM): $(QUEUE_SIM_OBJS) $(filter $(QUEUE_HOUSE:%=$(BUILD)/%),$(OBJS))
 	@echo "  LD      $@"
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(Q)$(CC) $(ALL_LDFLAGS) -Wl,--wrap=zk_group_on_raft -o $@ $^ $(LDLIBS)
 
 sim-queue: $(QUEUE_SIM)
 	$(Q)$(QUEUE_SIM) -r 1 2

@@ -31,6 +31,7 @@ static const char *const mark_names[MARK_COUNT] = {
     [MARK_ELECTION] = "election",
     [MARK_CRASH] = "crash",
     [MARK_CRASH_AT_FLUSH] = "crash before a flush, after sending",
+    [MARK_CRASH_OF_VOTER] = "crash of one who has just voted",
     [MARK_PARTITION] = "partition",
     [MARK_ONE_WAY] = "one-way cut",
     [MARK_TRUNCATION] = "truncation of a log",
@@ -218,6 +219,7 @@ run_until(struct sim *sim, uint64_t end_us)
 			    has_to_act(sim, host))
 				sim_host_turn(sim, id);
 		}
+		sim_crash_voter(sim);
 		if (sim->quiet && sim_has_converged(sim))
 			return;
 	}
@@ -302,7 +304,7 @@ set_up(struct sim *sim)
 	for (unsigned part = 0; part < SIM_PARTS; part++) {
 		struct zk_partition_spec *spec = &sim->specs[part];
 
-		*spec = (struct zk_partition_spec){.id = 100 + part};
+		*spec = (struct zk_partition_spec){.id = SIM_PART_ID + part};
 		place(sim, spec, part == 2 ? 1 : 3);
 		spec->founder_count = spec->replica_count;
 		memcpy(spec->founders, spec->replicas, sizeof(spec->founders));

@@ -15,6 +15,8 @@
 
 #define SIM_HOSTS_MAX 5u
 #define SIM_PARTS     3u
+#define SIM_PART_ID   100u /* of the first */
+#define SIM_TERMS     8192u
 #define SIM_WRITERS   3u /* for each partition at each host */
 #define SIM_BATCHES   65536u
 #define SIM_TEXT_MAX  24000u
@@ -25,6 +27,7 @@ enum sim_mark {
 	MARK_ELECTION,
 	MARK_CRASH,
 	MARK_CRASH_AT_FLUSH,
+	MARK_CRASH_OF_VOTER,
 	MARK_PARTITION,
 	MARK_ONE_WAY,
 	MARK_TRUNCATION,
@@ -90,6 +93,11 @@ struct sim_content {
 	uint64_t end, cap;
 };
 
+struct sim_vote {
+	unsigned part;
+	uint64_t voter, candidate, term; /* 0: none */
+};
+
 struct sim {
 	uint64_t seed, rng, now_us;
 	unsigned count;
@@ -102,6 +110,10 @@ struct sim {
 	uint64_t delay_us;
 	struct zk_partition_spec specs[SIM_PARTS];
 	struct sim_content content[SIM_PARTS];
+	/* By term: node ids, 0: none was seen. */
+	uint8_t votes[SIM_PARTS][SIM_HOSTS_MAX][SIM_TERMS];
+	uint8_t leaders[SIM_PARTS][SIM_TERMS];
+	struct sim_vote vote; /* whose voter is to crash; see wire.c */
 	struct sim_batch *batches[SIM_BATCHES];
 	size_t batch_count;
 	uint64_t next_number;
@@ -122,8 +134,14 @@ extern const char *const sim_files[SIM_FILES];
 void sim_host_start(struct sim *sim, unsigned id);
 void sim_host_stop(struct sim *sim, unsigned id);
 void sim_host_turn(struct sim *sim, unsigned id);
+void sim_send(struct sim *sim, unsigned from, unsigned to, const void *bytes,
+    size_t len);
 void sim_deliver_due(struct sim *sim);
 void sim_wire_clear(struct sim *sim, unsigned id);
+
+/* wire.c */
+/* Has somebody voted lately?  Then he crashes, and is asked for another. */
+void sim_crash_voter(struct sim *sim);
 
 /* check.c */
 void sim_check_host(struct sim *sim, unsigned id);
