@@ -15,13 +15,15 @@
 
 /* One request is one look at the tree, so it never shows two versions. */
 static void
-read_now(struct zk_fs *fs, fuse_req_t req, uint64_t ino, uint64_t off,
-    size_t size)
+read_now(struct zk_fs *fs, fuse_req_t req, struct zk_handle *handle,
+    uint64_t ino, uint64_t off, size_t size)
 {
 	size_t len = 0;
 	void *buf;
 	int rc;
 
+	if (zk_topic_read_offset(req, handle, size, off))
+		return;
 	buf = malloc(size + 1);
 	if (buf == NULL) {
 		zk_reply_rc(req, -ENOMEM);
@@ -38,7 +40,8 @@ read_now(struct zk_fs *fs, fuse_req_t req, uint64_t ino, uint64_t off,
 static void
 read_resume(struct zk_call *call)
 {
-	read_now(call->fs, call->req, call->cmd.ino, call->cmd.off, call->size);
+	read_now(call->fs, call->req, call->handle, call->cmd.ino,
+	    call->cmd.off, call->size);
 }
 
 static void
@@ -76,13 +79,14 @@ zk_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		return;
 	}
 	if ((fi->flags & O_DIRECT) == 0) {
-		read_now(fs, req, ino, (uint64_t)off, size);
+		read_now(fs, req, handle, ino, (uint64_t)off, size);
 		return;
 	}
 	/* O_DIRECT asks the ensemble, not this host's copy. */
 	call = zk_call_new(fs, req, &barrier, barrier_answer);
 	if (call == NULL)
 		return;
+	call->handle = handle;
 	call->cmd.ino = ino;
 	call->cmd.off = (uint64_t)off;
 	call->size = size;

@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -278,7 +280,8 @@ struct question {
 	uint64_t off;
 	size_t size;
 	int whence;
-	char name[16];
+	bool anyway;   /* reply is called without info where there is none */
+	char name[24]; /* or the text of an offset */
 };
 
 static void
@@ -286,10 +289,11 @@ info_answer(struct zk_call *call, const struct zk_outcome *out)
 {
 	const struct question *q = call->extra;
 
-	if (out->rc < 0)
-		zk_reply_rc_ino(call->req, out->rc);
+	if (out->rc == 0 || q->anyway)
+		q->reply(call->fs, call->req,
+		    out->rc < 0 ? NULL : &call->told->info, q);
 	else
-		q->reply(call->fs, call->req, &call->told->info, q);
+		zk_reply_rc_ino(call->req, out->rc);
 }
 
 static void
@@ -304,6 +308,10 @@ with_info(fuse_req_t req, uint64_t ino, const struct question *q)
 
 	if (rc == 0) {
 		q->reply(fs, req, &info, q);
+		return;
+	}
+	if (rc != -EREMOTE && q->anyway) {
+		q->reply(fs, req, NULL, q);
 		return;
 	}
 	if (rc != -EREMOTE) {
@@ -396,6 +404,54 @@ zk_topic_lseek(fuse_req_t req, struct zk_handle *handle, uint64_t off,
 		zk_reply_rc(req, -EINVAL);
 	else
 		with_info(req, handle->ino, &q);
+}
+
+/* --- how far a group is --------------------------------------------------- */
+
+static void
+reply_offset(struct zk_fs *fs, fuse_req_t req,
+    const struct zk_port_partition *info, const void *arg)
+{
+	const struct question *q = arg;
+	uint64_t offset = strtoull(q->name, NULL, 10);
+	char text[32];
+	size_t len;
+
+	(void)fs;
+	/* What retention has removed is behind the group, too. */
+	if (info != NULL && offset < info->start)
+		offset = info->start;
+	len = (size_t)snprintf(text, sizeof(text), "%" PRIu64 "\n", offset);
+	if (q->off >= len)
+		len = 0;
+	else
+		len -= q->off;
+	(void)fuse_reply_buf(req, text + (len == 0 ? 0 : q->off),
+	    len < q->size ? len : q->size);
+}
+
+bool
+zk_topic_read_offset(fuse_req_t req, struct zk_handle *handle, size_t size,
+    uint64_t off)
+{
+	struct question q = {
+	    .reply = reply_offset,
+	    .off = off,
+	    .size = size,
+	    .anyway = true,
+	};
+	struct zk_fs *fs = zk_fs_of(req);
+	uint64_t partition;
+	size_t len = 0;
+
+	if (handle->kind != ZK_NODE_OFFSET ||
+	    fs->port.partition(fs->port.impl, handle->topic, handle->partition,
+	        &partition) < 0 ||
+	    fs->port.read(fs->port.impl, handle->ino, 0, q.name,
+	        sizeof(q.name) - 1, &len) < 0)
+		return false;
+	with_info(req, partition, &q);
+	return true;
 }
 
 /* --- extended attributes -------------------------------------------------- */

@@ -52,6 +52,9 @@ int zk_topic_opened(struct zk_fs *fs, struct zk_handle *handle,
 /* Requests for handles whose kind is one of ours. */
 void zk_topic_read(fuse_req_t req, struct zk_handle *handle, size_t size,
     uint64_t off);
+/* False: it is no group's offset, or is read as any file. */
+bool zk_topic_read_offset(fuse_req_t req, struct zk_handle *handle, size_t size,
+    uint64_t off);
 void zk_topic_write(fuse_req_t req, struct zk_handle *handle, const char *buf,
     size_t size, int flags);
 /*

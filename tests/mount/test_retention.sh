@@ -131,6 +131,10 @@ assert os.lseek(fd, start, os.SEEK_HOLE) == end
 assert os.lseek(fd, 0, os.SEEK_END) == end
 END
 must mkdir "$T/groups/g"
+same "a new group is at the start of what is retained" "$(start_of)" \
+    "$(cat "$T/groups/g/p0")"
+same "byte by byte, too" "$(start_of)" \
+    "$(dd bs=1 if="$T/groups/g/p0" 2>/dev/null)"
 same "a group is behind by what is kept" \
     "$(printf 'p0\t%s\t%s\t%s' "$start" "$end" $((end - start)))" \
     "$(cat "$T/groups/g/lag")"
