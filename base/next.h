@@ -13,8 +13,8 @@
  *
  * From the second time on, and for the first records after a partition has
  * changed hands, that is agreed on when it returns.  Otherwise it is as soon as
- * the descriptor is closed, so that a record costs no agreement of its own; a
- * host that is lost takes along what it had begun with for the first time.
+ * the descriptor is closed, so that a record costs no agreement of its own: a
+ * host that is lost may take along that it had begun with a record.
  */
 #define ZK_NEXT_TRY   _IOWR('z', 1, uint32_t)
 #define ZK_NEXT_UNTRY 0x80000000u
