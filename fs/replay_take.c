@@ -174,6 +174,21 @@ is_changed_unseen(struct zk_replay *r, uint64_t dir, const char *name,
 	           NULL) != NULL;
 }
 
+/* Whether what loses its name, or what is replaced, has another one. */
+static bool
+lives_on(const struct zk_change *change)
+{
+	return change->kind == ZK_CHANGE_RENAME ||
+	    (change->kind == ZK_CHANGE_DELETE && change->nlink > 0);
+}
+
+static bool
+lives_on2(const struct zk_change *change)
+{
+	return change->kind == ZK_CHANGE_RENAME && change->ino2 != 0 &&
+	    (change->exchange || change->nlink2 > 0);
+}
+
 static void
 overtake(struct zk_fs *fs, const struct zk_change *change)
 {
@@ -186,10 +201,10 @@ overtake(struct zk_fs *fs, const struct zk_change *change)
 		return;
 	}
 	(void)pthread_mutex_lock(&r->lock);
-	unseen = change->kind == ZK_CHANGE_RENAME &&
+	unseen = lives_on(change) &&
 	    is_changed_unseen(r, change->parent, change->name,
 	        change->name_len);
-	unseen2 = change->exchange &&
+	unseen2 = lives_on2(change) &&
 	    is_changed_unseen(r, change->parent2, change->name2,
 	        change->name2_len);
 	zk_queue_overtake(&r->queue, change->parent, change->name,
@@ -244,6 +259,43 @@ put(struct zk_replay *r, const struct zk_change *change, unsigned known,
 	(void)pthread_mutex_unlock(&r->lock);
 }
 
+static bool
+is_changed(struct zk_replay *r, uint64_t dir, const char *name, size_t name_len)
+{
+	static const enum zk_order_kind kinds[] = {ZK_ORDER_MODIFY,
+	    ZK_ORDER_ATTRIB, ZK_ORDER_SYNC};
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (zk_queue_find(&r->queue, kinds[i], dir, name, name_len,
+		        NULL) != NULL)
+			return true;
+	return false;
+}
+
+/*
+ * A name goes, and the node has others.  A change of it that is still to come
+ * comes under that name, as it was: who watches another one is told, too.
+ */
+static void
+tell_others(struct zk_fs *fs, const struct zk_change *change)
+{
+	struct zk_replay *r = &fs->replay;
+	bool changed, changed2;
+
+	if (S_ISDIR(change->type))
+		return;
+	(void)pthread_mutex_lock(&r->lock);
+	changed = change->kind == ZK_CHANGE_DELETE && change->nlink > 0 &&
+	    is_changed(r, change->parent, change->name, change->name_len);
+	changed2 = lives_on2(change) && !change->exchange &&
+	    is_changed(r, change->parent2, change->name2, change->name2_len);
+	(void)pthread_mutex_unlock(&r->lock);
+	if (changed)
+		zk_replay_touched(fs, change->ino, true);
+	if (changed2)
+		zk_replay_touched(fs, change->ino2, true);
+}
+
 static void
 take(struct zk_fs *fs, const struct zk_change *change)
 {
@@ -253,6 +305,7 @@ take(struct zk_fs *fs, const struct zk_change *change)
 	if (known == 0 ||
 	    (change->kind == ZK_CHANGE_CREATE && (known & KNOWS_DIR) == 0))
 		return;
+	tell_others(fs, change);
 	put(&fs->replay, change, known, zk_order_new(change));
 }
 

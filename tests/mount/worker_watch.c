@@ -14,7 +14,8 @@
  *
  * Some names are made and removed once: no event of theirs may come twice.
  * The model knows which names there are from events only.  What a name leads
- * to (type, mode, content) is read again at each event about it.
+ * to (type, mode, content) is read again at each event about it, or about
+ * another name of the same file: a change of that comes under one of them.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -208,7 +209,8 @@ churn(const char *dir, uint64_t seed, unsigned count)
 
 struct state {
 	mode_t mode; /* 0: there is nothing */
-	bool alone;  /* a file with one name: changes of it come under that */
+	ino_t ino;
+	bool alone; /* a file with one name: changes of it come under that */
 	char text[TEXT_MAX];
 };
 
@@ -217,7 +219,7 @@ struct entry {
 	char name[64];
 	bool there; /* as the events say */
 	struct state state;
-	char last[64]; /* event */
+	char last[96]; /* event */
 };
 
 static struct entry entries[ENTRIES];
@@ -307,6 +309,7 @@ look(int dir, const char *name, struct state *ret)
 	if (lstat(path, &st) < 0)
 		return;
 	ret->mode = st.st_mode;
+	ret->ino = st.st_ino;
 	if (!S_ISREG(st.st_mode))
 		return;
 	ret->alone = st.st_nlink == 1;
@@ -355,6 +358,27 @@ list_all(void)
 }
 
 static void
+look_again(struct entry *e, uint32_t mask)
+{
+	const ino_t before = e->state.ino;
+
+	look(e->dir, e->name, &e->state);
+	if ((mask & (IN_MODIFY | IN_CLOSE_WRITE | IN_ATTRIB)) == 0)
+		return;
+	for (unsigned i = 0; i < entry_count; i++) {
+		struct entry *other = &entries[i];
+
+		if (other == e || !other->there || other->state.mode == 0 ||
+		    (other->state.ino != before &&
+		        other->state.ino != e->state.ino))
+			continue;
+		look(other->dir, other->name, &other->state);
+		(void)snprintf(other->last, sizeof(other->last), "%x of d%d/%s",
+		    mask, e->dir, e->name);
+	}
+}
+
+static void
 follow(const struct inotify_event *event)
 {
 	const uint32_t comes = IN_CREATE | IN_MOVED_TO;
@@ -391,7 +415,7 @@ follow(const struct inotify_event *event)
 		e->there = true;
 	if ((event->mask & goes) != 0)
 		e->there = false;
-	look(dir, e->name, &e->state);
+	look_again(e, event->mask);
 	/* An exchange ends with IN_MOVED_FROM of what is there. */
 	if ((event->mask & IN_MOVED_FROM) != 0)
 		e->there = e->state.mode != 0;
@@ -411,9 +435,11 @@ differs(const struct entry *e, bool say)
 	            strcmp(e->state.text, now.text) == 0));
 	if (!same && say)
 		(void)printf("d%d/%s: events say %s (last %s), mode %o, "
-		             "text %s; it is mode %o, text %s\n",
+		             "ino %ju, text %s; it is mode %o, ino %ju, "
+		             "text %s\n",
 		    e->dir, e->name, e->there ? "there" : "gone", e->last,
-		    e->state.mode, e->state.text, now.mode, now.text);
+		    e->state.mode, (uintmax_t)e->state.ino, e->state.text,
+		    now.mode, (uintmax_t)now.ino, now.text);
 	return !same;
 }
 

@@ -417,3 +417,21 @@ Test(watch, what_was_in_directories_that_a_snapshot_lacks_is_told_first)
 	serve_tell("snapshot remove d/f;remove d;remove g");
 	cr_expect_str_eq(events(), "DELETE f; DELETE g; ");
 }
+
+/* A change comes under one name; if that is gone by then, under another, too. */
+Test(watch, a_change_under_a_link_that_is_gone_is_told_to_the_other)
+{
+	pid_t pid;
+
+	put("f", "v");
+	cr_assert_eq(link("f", "g"), 0);
+	pid = stop_helper();
+	serve_tell("put other x");
+	serve_tell("append f w");
+	serve_tell("remove f");
+	EVENTUALLY(access("f", F_OK) != 0);
+	(void)kill(pid, SIGCONT);
+	cr_expect_str_eq(events(),
+	    "CREATE other; MODIFY f; CLOSE_WRITE f; MODIFY g; DELETE f; ");
+	cr_expect_str_eq(get("g"), "vw");
+}
