@@ -29,8 +29,14 @@ for i in 1 2 3; do
 done
 for i in 1 2 3; do
 	end_model $i
-	same "z$i: each of its own events came once" "${made[i]}" \
-	    "$(number_after "of $i")"
+	for j in 1 2 3; do
+		# Of others not, where they came too fast for a while.
+		[ $i = $j ] || [[ $text = *" 0 overflows"* &&
+			$(control $i metrics) = \
+				*"zkfs_watch_merged_total 0"* ]] || continue
+		same "z$i: each event of what z$j did came once" \
+		    "${made[j]}" "$(number_after "of $j")"
+	done
 done
 
 # --- helpers are killed, helpers and daemons stop for a while, hosts are cut
