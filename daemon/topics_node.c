@@ -17,6 +17,8 @@
 
 /* Where nobody reads behind the writers, what they wrote is shown so late. */
 #define SETTLE_MS 40u
+/* Longer than it takes who writes one record after the other. */
+#define LINGER_MS 2u
 
 /* What is costly to find out is found out so often. */
 #define USAGE_MS 2000u
@@ -208,6 +210,7 @@ open_broker(struct zk_topics_node *node)
 	    .heartbeat_ms = HEARTBEAT_MS,
 	    .op_timeout_ms = options->op_timeout_ms,
 	    .settle_ms = SETTLE_MS,
+	    .linger_ms = LINGER_MS,
 	    .sink =
 	        {
 	            .arg = node,

@@ -316,6 +316,7 @@ tell_part(struct zk_part *part)
 	}
 	if (part->asks.first != NULL || part->watch_count > 0)
 		zk_ask_pump(part);
+	zk_late_ask(part);
 	b->more = b->more || zk_append_can_send(part);
 }
 
@@ -357,6 +358,8 @@ wait_of(const struct zk_broker *b)
 			wait_ms = part->hold_ms - zk_broker_now(b);
 	if (b->hidden != NULL && b->options.settle_ms < wait_ms)
 		wait_ms = b->options.settle_ms;
+	if (b->late != NULL && b->options.linger_ms < wait_ms)
+		wait_ms = b->options.linger_ms;
 	for (uint32_t i = 0; i < b->host_count; i++)
 		shares = shares || b->hosts[i].shared;
 	if (b->awake_count > 0 || b->busy != NULL || b->hidden != NULL)
@@ -385,6 +388,7 @@ zk_broker_end(struct zk_broker *b, uint32_t *ret_wait_ms)
 		return zk_broker_fail(b, rc);
 	after_flush(b);
 	tell(b);
+	zk_late_send(b);
 	zk_host_flush(b);
 	zk_broker_end_readers(b);
 	tell_answers(b);

@@ -59,6 +59,11 @@ struct zk_broker_options {
 	 * writing costs less.  0: they see it at once.
 	 */
 	uint32_t settle_ms;
+	/*
+	 * So long a leader may keep to itself that something is committed,
+	 * where nobody waits for it, and nothing else is to be sent there.
+	 */
+	uint32_t linger_ms;
 	struct zk_broker_sink sink;
 };
 

@@ -410,7 +410,10 @@ zk_ask_watchers(struct zk_part *part)
 		if (watcher.until_ms < now)
 			continue;
 		part->watchers[kept++] = watcher;
-		tell_info(part, watcher.node);
+		/* A member has it from Raft. */
+		if (zk_raft_conf_slot(zk_raft_conf(&part->group->raft),
+		        watcher.node) < 0)
+			tell_info(part, watcher.node);
 	}
 	part->watcher_count = kept;
 }

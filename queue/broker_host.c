@@ -147,11 +147,42 @@ zk_host_commit(struct zk_broker *b, uint64_t to, unsigned lane,
 }
 
 void
+zk_host_urgent(struct zk_broker *b, uint64_t to)
+{
+	struct zk_host *host = zk_host_find(b, to);
+
+	ZK_ASSERT(host != NULL);
+	host->urgent = true;
+}
+
+/* One frame costs less than two, and messages have no order between lanes. */
+static void
+merge_lanes(struct zk_host *host)
+{
+	struct zk_out *fast = &host->out[ZK_BROKER_FAST];
+	struct zk_out *bulk = &host->out[ZK_BROKER_BULK];
+
+	if (host->urgent || fast->len == 0 || bulk->len == 0 ||
+	    fast->len + bulk->len > ZK_BULK_FRAME_SMALL ||
+	    !reserve(bulk, fast->len))
+		return;
+	memcpy(bulk->bytes + bulk->len, fast->bytes, fast->len);
+	bulk->len += fast->len;
+	fast->len = 0;
+	fast->answers_at = 0;
+}
+
+void
 zk_host_flush(struct zk_broker *b)
 {
-	for (uint32_t i = 0; i < b->host_count; i++)
+	for (uint32_t i = 0; i < b->host_count; i++) {
+		struct zk_host *host = &b->hosts[i];
+
+		merge_lanes(host);
+		host->urgent = false;
 		for (unsigned lane = 0; lane < ZK_BROKER_LANES; lane++)
-			flush_lane(b, &b->hosts[i], lane);
+			flush_lane(b, host, lane);
+	}
 }
 
 void
@@ -260,6 +291,7 @@ tell_alive(struct zk_broker *b)
 		zk_enc_u64(&enc, b->session);
 		zk_enc_u8(&enc, b->room ? 1 : 0);
 		zk_host_commit(b, node, ZK_BROKER_FAST, &enc);
+		b->hosts[i].urgent = true;
 	}
 }
 

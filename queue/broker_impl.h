@@ -11,6 +11,7 @@
  *   broker_append.c  batches of this host on their way
  *   broker_ask.c     questions of this host and of others
  *   broker_read.c    what any thread may call
+ *   broker_late.c    what may wait for a frame to go with
  *   group.c          one replica: Raft and its log
  *   group_*.c        its parts
  */
@@ -82,6 +83,8 @@ enum zk_verdict {
 #define ZK_BULK_FRAME_MAX 4456448u
 /* A frame of data is sent when it is this long. */
 #define ZK_BULK_FRAME_AIM 262144u
+/* One of no more than this takes along what is in the other lane. */
+#define ZK_BULK_FRAME_SMALL 16384u
 
 /* Entries of one APPEND. */
 #define ZK_GROUP_APPEND_BYTES (2u * ZK_MIB)
@@ -116,10 +119,20 @@ struct zk_host {
 	bool alive;
 	bool room;   /* on its disk */
 	bool shared; /* a group of ours has it as a member */
+	bool urgent; /* what is in the fast lane must not wait behind data */
 	struct zk_out out[ZK_BROKER_LANES];
 };
 
 /* --- one replica ---------------------------------------------------------- */
+
+/* How far a member is told that the log is committed. */
+struct zk_late {
+	struct zk_msg msg; /* that waits */
+	bool waits;
+	uint64_t since_ms;
+	uint64_t told;     /* the last index that was sent */
+	uint64_t answered; /* the last index that a writer there was told of */
+};
 
 /* What is remembered of an entry until it is applied. */
 struct zk_head {
@@ -161,6 +174,11 @@ struct zk_group {
 	uint64_t look_ms;     /* for what is too old */
 	uint64_t left_ms;
 	bool trimming; /* an entry TRIM is not applied yet */
+
+	/* By member, as Raft has them; NULL until needed; broker_late.c. */
+	struct zk_late *late;
+	struct zk_group *next_late;
+	bool in_late; /* in the broker's list */
 };
 
 /* A batch as it is offered to a leader. */
@@ -202,6 +220,7 @@ struct zk_part {
 	 */
 	bool hidden;
 	uint64_t visible_index, visible_end;
+	bool read_at_end;               /* lately; also protected by lock */
 	struct zk_part *next_hidden;    /* the broker's thread's */
 	bool info_changed;              /* the broker's thread's */
 	struct zk_partition_info heard; /* from others */
@@ -223,8 +242,9 @@ struct zk_part {
 	struct zk_request_list asks;
 	uint32_t watch_count;
 	uint64_t watch_ms;
-	uint64_t seen; /* the end that this host has been told of */
-	uint64_t told; /* ... and its writers have been */
+	uint64_t seen;     /* the end that this host has been told of */
+	uint64_t told;     /* ... and its writers have been */
+	uint64_t eager_ms; /* the leader was told that there are readers */
 	struct zk_watcher *watchers;
 	uint32_t watcher_count;
 };
@@ -257,7 +277,8 @@ struct zk_broker {
 	struct zk_held *held;
 	size_t held_count, held_cap;
 	struct zk_request_list answered;
-	bool more; /* another turn at once */
+	struct zk_group *late; /* where somebody is to be told of commits */
+	bool more;             /* another turn at once */
 
 	/* What others do not see yet; see zk_broker_options. */
 	struct zk_part *hidden;
@@ -363,6 +384,7 @@ bool zk_host_begin(const struct zk_part *part, uint64_t to, unsigned lane,
     enum zk_message_kind kind, size_t bytes, struct zk_enc *ret_enc);
 void zk_host_commit(struct zk_broker *b, uint64_t to, unsigned lane,
     const struct zk_enc *enc);
+void zk_host_urgent(struct zk_broker *b, uint64_t to);
 void zk_host_flush(struct zk_broker *b);
 void zk_host_heard(struct zk_broker *b, uint64_t from);
 int zk_host_on_alive(struct zk_broker *b, uint64_t from, struct zk_dec *dec);
@@ -372,6 +394,17 @@ bool zk_host_is_alive(struct zk_broker *b, uint64_t node);
 void zk_host_free(struct zk_broker *b);
 
 /* broker_receive.c is zk_broker_receive() */
+
+/* broker_late.c */
+/* True: a COMMIT, which will be sent, or something that says the same. */
+bool zk_late_take(struct zk_group *g, const struct zk_msg *msg);
+void zk_late_sent(struct zk_group *g, const struct zk_msg *append);
+void zk_late_answered(struct zk_group *g, uint64_t node, uint64_t index);
+void zk_late_forget(struct zk_group *g);
+/* Before the frames of the turn are sent. */
+void zk_late_send(struct zk_broker *b);
+/* Readers here wait for what comes: the leader should tell at once. */
+void zk_late_ask(struct zk_part *part);
 
 /* broker_append.c */
 void zk_append_submit(struct zk_broker *b, struct zk_request *request);

@@ -188,7 +188,7 @@ static int
 begin(struct zk_broker *b, uint64_t partition, uint64_t last,
     struct zk_bounds *ret_bounds, struct zk_tx **ret_tx)
 {
-	const struct zk_part *part;
+	struct zk_part *part;
 	bool hidden = false;
 	int rc = -ENOENT;
 
@@ -206,7 +206,7 @@ begin(struct zk_broker *b, uint64_t partition, uint64_t last,
 		};
 	/* Who reads at the end will want what comes next. */
 	if (rc == 0 && last >= part->info.end)
-		b->read_at_end = true;
+		b->read_at_end = part->read_at_end = true;
 	if (rc == 0 && part->hidden) {
 		hidden = last > part->visible_end &&
 		    part->info.end > part->visible_end;

@@ -300,9 +300,12 @@ pass_on(struct zk_group *g, const struct zk_effects *fx)
 	memcpy(msgs, fx->msgs, count * sizeof(msgs[0]));
 	memcpy(snapshot_to, fx->snapshot_to,
 	    snapshot_count * sizeof(snapshot_to[0]));
-	for (size_t i = 0; rc == 0 && i < count; i++)
+	for (size_t i = 0; rc == 0 && i < count; i++) {
+		if (zk_late_take(g, &msgs[i]))
+			continue;
 		rc = msgs[i].after_flush ? hold(g, &msgs[i])
 		                         : zk_group_send(g, &msgs[i]);
+	}
 	for (size_t i = 0; i < snapshot_count; i++)
 		zk_group_snapshot(g, snapshot_to[i]);
 	return rc;

@@ -26,6 +26,8 @@ apply_data(struct zk_group *g, uint64_t index, const struct zk_head *head)
 	g->state.time = head->time;
 	g->part->info_changed = true;
 	if (head->from != 0)
+		zk_late_answered(g, head->from, index);
+	if (head->from != 0)
 		zk_append_tell(g->part, head->from, head->session, head->number,
 		    ZK_SAY_DONE, head->offset);
 	return zk_writers_committed(&g->writers, &entry);

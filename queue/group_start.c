@@ -248,6 +248,7 @@ zk_group_close(struct zk_group *g)
 	for (size_t i = 0; i < b->held_count; i++)
 		if (b->held[i].group == g)
 			b->held[i].group = NULL;
+	zk_late_forget(g);
 	b->shares_stale = true;
 	g->part->group = NULL;
 	g->part->info_changed = true;

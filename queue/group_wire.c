@@ -142,6 +142,11 @@ zk_group_send(struct zk_group *g, const struct zk_msg *asked)
 		ZK_ASSERT(!head.failed);
 		ZK_ASSERT(head.len == head.cap);
 		zk_host_commit(b, msg.to, lane, &enc);
+		/* Who leads, and whether he lives. */
+		if (!bulk && msg.type != ZK_MSG_APPEND_REPLY &&
+		    msg.type != ZK_MSG_COMMIT)
+			zk_host_urgent(b, msg.to);
+		zk_late_sent(g, &msg);
 		b->counts.messages++;
 		sent.index = msg.last;
 	}

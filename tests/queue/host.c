@@ -250,6 +250,7 @@ sim_host_start(struct sim *sim, unsigned id)
 	    .heartbeat_ms = HEARTBEAT_MS,
 	    .op_timeout_ms = OP_TIMEOUT_MS,
 	    .settle_ms = sim->settle_ms,
+	    .linger_ms = sim->linger_ms,
 	    .sink = {.arg = host, .send = on_send, .changed = on_changed},
 	};
 	const struct zk_broker_time now = time_of(sim);

@@ -362,6 +362,8 @@ run(uint64_t seed, bool verbose, uint64_t marks[MARK_COUNT], bool *ret_passed)
 	sim.small_disks = sim_chance(&sim, 25);
 	if (sim_chance(&sim, 50))
 		sim.settle_ms = 1 + (uint32_t)sim_random(&sim, 60);
+	if (sim_chance(&sim, 50))
+		sim.linger_ms = 1 + (uint32_t)sim_random(&sim, 20);
 	set_up(&sim);
 	if (!sim.failed)
 		run_seed(&sim);

@@ -102,7 +102,7 @@ struct sim {
 	uint64_t seed, rng, now_us;
 	unsigned count;
 	bool verbose, quiet, small_disks, failed;
-	uint32_t settle_ms;
+	uint32_t settle_ms, linger_ms;
 	struct sim_host hosts[SIM_HOSTS_MAX];
 	bool cut[SIM_HOSTS_MAX][SIM_HOSTS_MAX];
 	struct sim_message *wire;

@@ -48,7 +48,7 @@ static struct rig {
 	int alive_fd; /* its other end tells the cleaner that we are gone */
 	unsigned count;
 	uint64_t now_ms;
-	uint32_t op_timeout_ms;
+	uint32_t op_timeout_ms, linger_ms;
 	struct rig_host hosts[RIG_HOSTS_MAX];
 	struct rig_frame *wire, **wire_last;
 } rig;
@@ -166,6 +166,7 @@ rig_open_code(unsigned id)
 	    .election_ms = 300,
 	    .heartbeat_ms = 60,
 	    .op_timeout_ms = rig.op_timeout_ms,
+	    .linger_ms = rig.linger_ms,
 	    .sink = {.arg = host, .send = rig_send, .changed = rig_changed},
 	};
 	const struct zk_broker_time now = rig_time();
