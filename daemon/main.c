@@ -89,6 +89,15 @@ on_changed(void *arg, const struct zk_change *change)
 		zk_fs_changed(fs, change);
 }
 
+static bool
+on_cares(void *arg)
+{
+	struct zk_fs *fs = the.fs;
+
+	(void)arg;
+	return fs == NULL || zk_fs_cares(fs);
+}
+
 static void
 on_replacing(void *arg)
 {
@@ -254,19 +263,6 @@ open_store(struct zk_fault *ret_fault)
 	return rc;
 }
 
-/* Of a group of one: nobody dials it. */
-static const struct zk_roster *
-own_roster(void)
-{
-	static struct zk_roster roster = {.count = 1};
-	const struct zk_ident *ident = zk_store_ident(the.store);
-
-	roster.rows[0].node = ident->node;
-	(void)snprintf(roster.rows[0].name, sizeof(roster.rows[0].name), "%s",
-	    ident->member);
-	return &roster;
-}
-
 static int
 open_node(struct zk_fault *ret_fault)
 {
@@ -279,6 +275,7 @@ open_node(struct zk_fault *ret_fault)
 	    .replaced = on_replaced,
 	    .members_changed = on_members,
 	    .changed = on_changed,
+	    .cares = on_cares,
 	    .fatal = on_fatal,
 	    .legacy = the.taken ? &the.upgrade.legacy : NULL,
 	};
@@ -295,7 +292,7 @@ open_node(struct zk_fault *ret_fault)
 		options.network = zk_cluster_network(cluster);
 		options.roster = zk_cluster_roster(cluster);
 	} else {
-		options.roster = own_roster();
+		options.roster = zk_own_roster(the.store);
 	}
 	rc = zk_node_open(&options, &the.node);
 	if (rc < 0)

@@ -113,6 +113,9 @@ zk_member_receive(struct zk_member *m, uint64_t from, const void *bytes,
 	zk_dec_init(&dec, bytes, len);
 	switch (zk_dec_u8(&dec)) {
 	case ZK_KIND_RAFT:
+	case ZK_KIND_CALM:
+		zk_member_note_calm(m, from,
+		    ((const uint8_t *)bytes)[0] == ZK_KIND_CALM);
 		return zk_replica_receive(m->replica, from,
 		    (const uint8_t *)bytes + 1, len - 1);
 	case ZK_KIND_FORWARD:
@@ -145,9 +148,14 @@ zk_member_peer(struct zk_member *m, uint64_t peer, bool up)
 int
 zk_member_barrier(struct zk_member *m, uint64_t ctx)
 {
+	int rc;
+
 	ZK_ASSERT((ctx & ZK_ROUND_BIT) == 0);
 
-	return zk_replica_barrier(m->replica, ctx);
+	rc = zk_replica_barrier(m->replica, ctx);
+	if (rc == 0)
+		m->barriers++;
+	return rc;
 }
 
 int
@@ -170,10 +178,13 @@ wait_ms(const struct zk_member *m, bool more)
 	const uint32_t tick = zk_member_raft(m)->role == ZK_FOLLOWER
 	    ? 2 * m->options.heartbeat_ms
 	    : m->options.heartbeat_ms / 2;
+	const uint32_t pace = zk_member_pace_wait(m);
 	uint32_t wait = zk_member_session_wait(m);
 
 	if (more)
 		return 0;
+	if (pace < wait)
+		wait = pace;
 	if (election > 0 && election < wait)
 		wait = election;
 	if ((!zk_member_alone(m) || m->roster_again_ms != 0) && tick < wait)
@@ -191,6 +202,7 @@ zk_member_end(struct zk_member *m, uint32_t *ret_wait_ms)
 	zk_member_tick_roster(m);
 	zk_member_tick_room(m);
 	zk_member_pass_commands(m);
+	zk_member_keep_pace(m);
 	rc = zk_replica_end(m->replica, &more);
 	full = rc == -ENOSPC;
 	/* Of several, what we proposed may be with others: wait for them. */

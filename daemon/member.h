@@ -53,6 +53,11 @@ struct zk_member_sink {
 	void (*replaced)(void *arg);
 	/* Who the members are, or what they are, has changed.  May be NULL. */
 	void (*members)(void *arg);
+	/*
+	 * Somebody on this host may be waiting for changes: none is put off
+	 * then.  Any turn.  NULL: there always may.
+	 */
+	bool (*cares)(void *arg);
 	/* Of zk_member_barrier().  NULL: nobody asks. */
 	void (*barrier)(void *arg, uint64_t ctx, bool reached);
 	/*
@@ -69,6 +74,7 @@ struct zk_member_options {
 	uint32_t election_ms, heartbeat_ms;
 	/* As for the replica. */
 	uint32_t log_keep, snapshot_part, uncommitted_max;
+	uint32_t stream_length; /* entries, see member_pace.c; 0: default */
 	const struct zk_conf *founders; /* as for the replica */
 	const uint8_t *ensemble;
 	/*
@@ -157,6 +163,8 @@ struct zk_member_counts {
 	uint64_t locks_waited;    /* requests of this member that had to wait */
 	uint64_t sessions_ended;  /* proposed as leader: a lease ran out */
 	uint64_t members_changed; /* changes of the group, begun as leader */
+	uint64_t commits_late;    /* messages put off, as leader */
+	uint64_t applied_late;    /* turns that put off what was committed */
 };
 const struct zk_member_counts *zk_member_counts(const struct zk_member *member);
 const struct zk_replica *zk_member_replica(const struct zk_member *member);

@@ -456,7 +456,7 @@ on_send(void *arg, uint64_t to, bool bulk, const void *bytes, size_t len)
 	struct zk_member *m = arg;
 
 	ZK_ASSERT(len + 1 <= m->frame_cap);
-	m->frame[0] = ZK_KIND_RAFT;
+	m->frame[0] = zk_member_is_calm(m) ? ZK_KIND_CALM : ZK_KIND_RAFT;
 	memcpy(m->frame + 1, bytes, len);
 	m->options.sink.send(m->options.sink.arg, to,
 	    bulk ? ZK_MEMBER_BULK : ZK_MEMBER_FAST, m->frame, len + 1);
@@ -467,9 +467,13 @@ on_barrier(void *arg, uint64_t ctx, bool reached)
 {
 	struct zk_member *m = arg;
 
-	if ((ctx & ZK_ROUND_BIT) != 0)
+	if ((ctx & ZK_ROUND_BIT) != 0) {
 		zk_member_on_round(m, ctx & ~ZK_ROUND_BIT, reached);
-	else if (m->options.sink.barrier != NULL)
+		return;
+	}
+	ZK_ASSERT(m->barriers > 0);
+	m->barriers--;
+	if (m->options.sink.barrier != NULL)
 		m->options.sink.barrier(m->options.sink.arg, ctx, reached);
 }
 
@@ -488,6 +492,7 @@ zk_member_replica_sink(struct zk_member *m)
 	return (struct zk_replica_sink){
 	    .arg = m,
 	    .send = on_send,
+	    .put_off_commit = zk_member_on_commit_message,
 	    .changed = on_changed,
 	    .answered = on_answered,
 	    .waits = on_waits,

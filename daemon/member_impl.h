@@ -9,6 +9,7 @@
 /*
  * Frames between members: a kind, then
  *   RAFT     a message of daemon/replica_wire.c
+ *   CALM     the same, from a member that is calm (member_pace.c)
  *   FORWARD  u32 count, then count times u32 length and an encoded command
  *   REFUSE   u64 session, number, u32 -rc: a forwarded command will not be
  *            proposed, and never was
@@ -25,6 +26,7 @@ enum zk_frame_kind {
 	ZK_KIND_REFUSE,
 	ZK_KIND_PING,
 	ZK_KIND_PONG,
+	ZK_KIND_CALM,
 };
 
 #define ZK_PONG_BYTES_MAX 1024u
@@ -54,6 +56,17 @@ struct zk_lease {
 #define ZK_ROUND_BIT (1ull << 63)
 
 #define ZK_FORWARD_BYTES_MAX 2097152u
+
+/* member_pace.c */
+struct zk_pace {
+	uint64_t calm[ZK_MEMBERS_MAX]; /* nobody waits there; 0: free */
+	bool leads;
+	uint64_t index;   /* of the newest entry seen */
+	uint64_t last_ms; /* when it was */
+	uint32_t length;  /* how many followed each other closely */
+	bool applies_later, tells_later;
+	uint64_t apply_ms, tell_ms; /* since when; 0: not at all */
+};
 
 struct zk_member {
 	struct zk_member_options options;
@@ -93,6 +106,9 @@ struct zk_member {
 		uint64_t compared;      /* as of that index; 0: never */
 		bool differs;
 	} claims[ZK_MEMBERS_MAX];
+
+	struct zk_pace pace;
+	uint32_t barriers; /* of zk_member_barrier(), under way */
 
 	/* As leader. */
 	uint64_t leading; /* the term in which the leases were given; 0: none */
@@ -154,6 +170,14 @@ uint64_t zk_member_acked_below(const struct zk_member *m, uint64_t number);
 int zk_member_on_forward(struct zk_member *m, uint64_t from,
     struct zk_dec *dec);
 int zk_member_on_refuse(struct zk_member *m, struct zk_dec *dec);
+
+/* member_pace.c: nobody here would notice what is late; what a peer says. */
+bool zk_member_is_calm(const struct zk_member *m);
+void zk_member_note_calm(struct zk_member *m, uint64_t peer, bool calm);
+bool zk_member_on_commit_message(void *arg, uint64_t to);
+/* Before the end of a turn; and how long to wait for the next. */
+void zk_member_keep_pace(struct zk_member *m);
+uint32_t zk_member_pace_wait(const struct zk_member *m);
 
 /* member_again.c: a lock request of ours waits, and this item takes it over. */
 bool zk_member_waits_already(struct zk_member *m, struct zk_item *item);

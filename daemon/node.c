@@ -96,6 +96,15 @@ on_changed(void *arg, const struct zk_change *change)
 	node->options.changed(node->options.arg, change);
 }
 
+static bool
+on_cares(void *arg)
+{
+	const struct zk_node *node = arg;
+
+	return node->options.cares == NULL ||
+	    node->options.cares(node->options.arg);
+}
+
 static void
 on_replacing(void *arg)
 {
@@ -394,6 +403,7 @@ open_member(struct zk_node *node)
 	            .arg = node,
 	            .send = on_send,
 	            .changed = on_changed,
+	            .cares = on_cares,
 	            .replacing = on_replacing,
 	            .replaced = on_replaced,
 	            .state_changed = on_state,

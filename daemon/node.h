@@ -67,6 +67,8 @@ struct zk_node_options {
 	 * same turn.  Node thread.
 	 */
 	void (*changed)(void *arg, const struct zk_change *change);
+	/* As for the member.  Node thread. */
+	bool (*cares)(void *arg);
 	/*
 	 * A snapshot will become the tree in this turn, and has become it;
 	 * the latter comes before the turn's changes.  May be NULL.

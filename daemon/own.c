@@ -119,3 +119,15 @@ zk_own_pid(const struct zk_options *options, char *path, size_t cap)
 	if (fclose(file) != 0)
 		zk_log_warn("PID path=%s", path);
 }
+
+const struct zk_roster *
+zk_own_roster(const struct zk_store *store)
+{
+	static struct zk_roster roster = {.count = 1};
+	const struct zk_ident *ident = zk_store_ident(store);
+
+	roster.rows[0].node = ident->node;
+	(void)snprintf(roster.rows[0].name, sizeof(roster.rows[0].name), "%s",
+	    ident->member);
+	return &roster;
+}

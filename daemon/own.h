@@ -5,6 +5,7 @@
 
 #include "daemon/fault.h"
 #include "daemon/options.h"
+#include "store/roster.h"
 #include "store/store.h"
 
 /* What a daemon is called, and where it is found. */
@@ -29,6 +30,9 @@ int zk_own_store(const struct zk_store_options *options, char **ret_why,
  * no key where one is needed, a file that is not there.
  */
 int zk_own_check(const struct zk_options *options, struct zk_fault *ret_fault);
+
+/* The roster of a group of one: nobody dials it.  Static. */
+const struct zk_roster *zk_own_roster(const struct zk_store *store);
 
 /* For those who look for the daemon of a data directory. */
 void zk_own_pid(const struct zk_options *options, char *path, size_t cap);

@@ -116,6 +116,56 @@ hold(struct zk_replica *r, const struct zk_msg *msg)
 	return 0;
 }
 
+/* --- what may be late ----------------------------------------------------- */
+
+static bool
+put_off(struct zk_replica *r, const struct zk_msg *msg)
+{
+	const struct zk_replica_sink *sink = &r->options.sink;
+
+	if (msg->type != ZK_MSG_COMMIT || sink->put_off_commit == NULL ||
+	    r->late_count == ZK_MEMBERS_MAX ||
+	    !sink->put_off_commit(sink->arg, msg->to))
+		return false;
+	zk_replica_drop_late(r, msg->to);
+	r->late[r->late_count++] = *msg;
+	return true;
+}
+
+void
+zk_replica_drop_late(struct zk_replica *r, uint64_t to)
+{
+	for (size_t i = 0; i < r->late_count; i++) {
+		if (r->late[i].to != to)
+			continue;
+		r->late[i] = r->late[--r->late_count];
+		return;
+	}
+}
+
+size_t
+zk_replica_late_commits(const struct zk_replica *r)
+{
+	return r->late_count;
+}
+
+void
+zk_replica_send_late(struct zk_replica *r)
+{
+	while (r->late_count > 0) {
+		const struct zk_msg msg = r->late[r->late_count - 1];
+
+		/* Without entries, it cannot fail; it forgets the message. */
+		(void)zk_replica_send(r, &msg);
+	}
+}
+
+void
+zk_replica_apply_later(struct zk_replica *r, bool later)
+{
+	r->applies_later = later;
+}
+
 static int
 make_durable(struct zk_replica *r, const struct zk_effects *fx)
 {
@@ -173,7 +223,9 @@ pass_on(struct zk_replica *r, const struct zk_effects *fx)
 		zk_replica_snapshot_ask(r, fx->snapshot_to[i]);
 	for (size_t i = 0; rc == 0 && i < count; i++)
 		rc = msgs[i].after_flush ? hold(r, &msgs[i])
-		                         : zk_replica_send(r, &msgs[i]);
+		    : put_off(r, &msgs[i])
+		    ? 0
+		    : zk_replica_send(r, &msgs[i]);
 	return rc;
 }
 
@@ -424,7 +476,7 @@ zk_replica_end(struct zk_replica *r, bool *ret_more)
 	 */
 	if (rc == 0 && alone && stored)
 		rc = step_stored(r);
-	if (rc == 0)
+	if (rc == 0 && !r->applies_later)
 		rc = zk_replica_apply(r);
 	if (rc == 0)
 		rc = zk_replica_trim(r);
@@ -457,7 +509,7 @@ zk_replica_end(struct zk_replica *r, bool *ret_more)
 		zk_store_abort(r->tx);
 	r->tx = NULL;
 	tell(r);
-	*ret_more = r->applied < r->raft.commit_index;
+	*ret_more = r->applied < r->raft.commit_index && !r->applies_later;
 	return rc;
 }
 

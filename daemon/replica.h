@@ -33,6 +33,11 @@ struct zk_replica_sink {
 	 */
 	void (*send)(void *arg, uint64_t to, bool bulk, const void *bytes,
 	    size_t len);
+	/*
+	 * A message that only tells `to` what is committed may be late.  May
+	 * be NULL: it may not.
+	 */
+	bool (*put_off_commit)(void *arg, uint64_t to);
 	/* Of what the turn applied, durable now. */
 	void (*changed)(void *arg, const struct zk_change *change);
 	void (*answered)(void *arg, uint64_t session, uint64_t number,
@@ -111,6 +116,16 @@ int zk_replica_peer_lost(struct zk_replica *replica, uint64_t peer);
 int zk_replica_change(struct zk_replica *replica, enum zk_conf_op op,
     uint64_t peer);
 int zk_replica_transfer(struct zk_replica *replica, uint64_t to);
+
+/*
+ * Messages that were put off: how many there are, and send them.  They are
+ * forgotten as soon as their member is told the same by another.
+ */
+size_t zk_replica_late_commits(const struct zk_replica *replica);
+void zk_replica_send_late(struct zk_replica *replica);
+
+/* Whether this turn leaves what is committed to a later one. */
+void zk_replica_apply_later(struct zk_replica *replica, bool later);
 
 /*
  * End the turn.  0; -ENOSPC: the disk is full and the turn has not happened,

@@ -120,6 +120,9 @@ struct zk_replica {
 	size_t answer_count, answer_cap;
 	struct zk_msg *held; /* messages for after the flush */
 	size_t held_count, held_cap;
+	struct zk_msg late[ZK_MEMBERS_MAX]; /* COMMITs, one for a member */
+	size_t late_count;
+	bool applies_later;
 	struct zk_read reads[READS_MAX]; /* barriers that wait for apply */
 	size_t read_count;
 
@@ -163,6 +166,9 @@ int zk_replica_entry(struct zk_replica *r, uint64_t index,
 
 /* Steps Raft and carries out what it asks for. */
 int zk_replica_step(struct zk_replica *r, const struct zk_event *event);
+
+/* A COMMIT that was put off is not needed any more. */
+void zk_replica_drop_late(struct zk_replica *r, uint64_t to);
 
 /* replica_wire.c: send now, with its entries if it asks for some. */
 int zk_replica_send(struct zk_replica *r, const struct zk_msg *asked);

@@ -84,6 +84,9 @@ zk_replica_send(struct zk_replica *r, const struct zk_msg *asked)
 		rc = enc_entries(r, &enc, &msg, &sent.bytes);
 	if (rc < 0)
 		return rc;
+	if (msg.type == ZK_MSG_APPEND || msg.type == ZK_MSG_HEARTBEAT ||
+	    msg.type == ZK_MSG_COMMIT)
+		zk_replica_drop_late(r, msg.to);
 	const size_t len = enc.len;
 	enc.len = 0;
 	zk_msg_encode(&enc, &msg);

@@ -22,6 +22,9 @@
 /* How long the end waits for what was already accepted. */
 #define DRAIN_MS_MAX 2000u
 
+/* Who has been told of a change waits for the next, for this long. */
+#define CARES_MS 1000u
+
 static void
 op_init(void *userdata, struct fuse_conn_info *conn)
 {
@@ -368,9 +371,34 @@ invalidate(struct zk_fs *fs, const struct zk_change *change)
 		zk_notify_inode(fs, change->ino2, false);
 }
 
+/* A node of the tree's own kinds may be waited for by more than the kernel. */
+static bool
+is_noticed(struct zk_fs *fs, const struct zk_change *change)
+{
+	const uint64_t inos[] = {change->parent, change->ino, change->parent2,
+	    change->ino2};
+	bool noticed = change->special != 0;
+
+	(void)pthread_mutex_lock(&fs->inodes.lock);
+	for (size_t i = 0; !noticed && i < sizeof(inos) / sizeof(inos[0]); i++)
+		noticed = inos[i] != 0 &&
+		    zk_inode_is_known(zk_inodes_find(&fs->inodes, inos[i]));
+	(void)pthread_mutex_unlock(&fs->inodes.lock);
+	return noticed;
+}
+
+bool
+zk_fs_cares(const struct zk_fs *fs)
+{
+	return atomic_load(&fs->events.wanted) ||
+	    zk_now_ms() - atomic_load(&fs->noticed_ms) < CARES_MS;
+}
+
 void
 zk_fs_changed(struct zk_fs *fs, const struct zk_change *change)
 {
+	if (is_noticed(fs, change))
+		atomic_store(&fs->noticed_ms, zk_now_ms());
 	(void)atomic_fetch_add(&fs->changes, 1);
 	if (change->kind == ZK_CHANGE_MODIFY && change->replaces)
 		replaced(fs, change->ino);

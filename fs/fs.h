@@ -105,6 +105,12 @@ void zk_fs_close(struct zk_fs *fs);
 void zk_fs_changed(struct zk_fs *fs, const struct zk_change *change);
 
 /*
+ * Something that is known here, or read by a group, has changed within the last
+ * second, or somebody reads the events: changes should be told at once.
+ */
+bool zk_fs_cares(const struct zk_fs *fs);
+
+/*
  * Another tree takes the place of this one, all at once: before and after.
  * What that changes for the kernel's caches and for who watches is found out
  * by comparing.  Node thread; they take as long as the directories are large

@@ -20,6 +20,9 @@
 #define ELECTION_MS  300u
 #define HEARTBEAT_MS 60u
 
+/* Whether somebody looks at a host may change so often. */
+#define CARES_US 3000000u
+
 /* Set in what a session is called while it is being opened. */
 #define NO_SESSION (1ull << 63)
 
@@ -59,6 +62,15 @@ on_changed(void *arg, const struct zk_change *change)
 	if (change->kind == ZK_CHANGE_DELETE &&
 	    (change->session == 0 || (change->session & NO_SESSION) != 0))
 		sim_mark(host->sim, MARK_EPHEMERAL_ENDED);
+}
+
+/* On some hosts somebody looks, now and then. */
+static bool
+on_cares(void *arg)
+{
+	const struct sim_host *host = arg;
+
+	return (host->id + host->sim->now_us / CARES_US) % 3 == 0;
 }
 
 static void
@@ -157,6 +169,7 @@ open_member(struct sim_host *host)
 	    .log_keep = sim->log_keep,
 	    .snapshot_part = sim->log_keep != 0 ? 500 : 0,
 	    .uncommitted_max = sim->uncommitted_max,
+	    .stream_length = 1,
 	    .sink =
 	        {
 	            .arg = host,
@@ -165,6 +178,7 @@ open_member(struct sim_host *host)
 	            .state_changed = on_state,
 	            .replaced = on_replaced,
 	            .barrier = on_barrier,
+	            .cares = on_cares,
 	        },
 	};
 
@@ -363,6 +377,8 @@ mark_counts(struct sim *sim, struct sim_host *host)
 	    {r->snapshots_failed, r_seen->snapshots_failed,
 	        MARK_SNAPSHOT_FAILED},
 	    {m->locks_waited, m_seen->locks_waited, MARK_LOCK_WAITED},
+	    {m->commits_late, m_seen->commits_late, MARK_COMMIT_LATE},
+	    {m->applied_late, m_seen->applied_late, MARK_APPLIED_LATE},
 	    {m->sessions_ended, m_seen->sessions_ended, MARK_SESSION_ENDED},
 	};
 
