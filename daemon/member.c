@@ -192,6 +192,16 @@ wait_ms(const struct zk_member *m, bool more)
 	return wait;
 }
 
+void
+zk_member_finish_answers(void *arg)
+{
+	struct zk_member *m = arg;
+
+	if (m->options.sink.answer != NULL)
+		m->options.sink.answer(m->options.sink.arg, &m->answered);
+	zk_item_list_finish(&m->answered, 0);
+}
+
 int
 zk_member_end(struct zk_member *m, uint32_t *ret_wait_ms)
 {
@@ -227,9 +237,7 @@ zk_member_end(struct zk_member *m, uint32_t *ret_wait_ms)
 	*ret_wait_ms = wait_ms(m, more && !full);
 	if (full && *ret_wait_ms > m->options.heartbeat_ms)
 		*ret_wait_ms = m->options.heartbeat_ms;
-	if (m->options.sink.answer != NULL)
-		m->options.sink.answer(m->options.sink.arg, &m->answered);
-	zk_item_list_finish(&m->answered, 0);
+	zk_member_finish_answers(m);
 	return 0;
 }
 

@@ -499,6 +499,7 @@ zk_member_replica_sink(struct zk_member *m)
 	    .replacing = on_replacing,
 	    .replaced = zk_member_on_replaced,
 	    .members = zk_member_on_members,
+	    .told = zk_member_finish_answers,
 	    .barrier = on_barrier,
 	};
 }

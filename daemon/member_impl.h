@@ -162,6 +162,7 @@ zk_member_alone(const struct zk_member *m)
 /* member_commands.c */
 struct zk_replica_sink zk_member_replica_sink(struct zk_member *m);
 void zk_member_pass_commands(struct zk_member *m);
+void zk_member_finish_answers(void *arg);
 /* After a turn that met a full disk, of a group of one. */
 void zk_member_refuse_growth(struct zk_member *m);
 void zk_member_requeue(struct zk_member *m);

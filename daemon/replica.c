@@ -398,7 +398,7 @@ resign(struct zk_replica *r)
 }
 
 static int
-flush(struct zk_replica *r)
+commit(struct zk_replica *r)
 {
 	struct zk_tx *tx = r->tx;
 	const uint64_t applied = tx != NULL ? tx->state.applied_index : 0;
@@ -412,9 +412,14 @@ flush(struct zk_replica *r)
 		return 0;
 	}
 	/* The log alone is nothing that readers look at. */
-	rc = applied == r->applied && !is_alone(&r->raft)
-	    ? zk_store_commit_later(tx)
-	    : zk_store_commit(tx);
+	if (applied == r->applied && !is_alone(&r->raft))
+		return zk_store_commit_later(tx);
+	/*
+	 * Of several, what is applied is durable with a majority: whoever waits
+	 * for it need not wait for the flush of what came since.
+	 */
+	rc = is_alone(&r->raft) ? zk_store_commit(tx)
+	                        : zk_store_commit_ahead(tx);
 	if (rc == 0)
 		r->applied = applied;
 	return rc;
@@ -461,6 +466,29 @@ send_held(struct zk_replica *r)
 	return rc;
 }
 
+/*
+ * A leader waits for what a follower is to store: that comes first, and what is
+ * committed is applied in a turn right after.
+ */
+static bool
+applies_next(struct zk_replica *r, bool stored)
+{
+	r->applies_next = !r->applies_next && stored &&
+	    r->raft.role == ZK_FOLLOWER && r->raft.commit_index > r->applied;
+	return r->applies_next;
+}
+
+/* After the commit: who waits for it, then the flush of what it did not need. */
+static int
+flush_rest(struct zk_replica *r)
+{
+	if (!zk_store_is_ahead(r->store))
+		return 0;
+	tell(r);
+	r->options.sink.told(r->options.sink.arg);
+	return fail(r, zk_store_flush(r->store));
+}
+
 int
 zk_replica_end(struct zk_replica *r, bool *ret_more)
 {
@@ -476,7 +504,7 @@ zk_replica_end(struct zk_replica *r, bool *ret_more)
 	 */
 	if (rc == 0 && alone && stored)
 		rc = step_stored(r);
-	if (rc == 0 && !r->applies_later)
+	if (rc == 0 && !applies_next(r, stored) && !r->applies_later)
 		rc = zk_replica_apply(r);
 	if (rc == 0)
 		rc = zk_replica_trim(r);
@@ -485,7 +513,7 @@ zk_replica_end(struct zk_replica *r, bool *ret_more)
 			zk_store_abort(r->tx);
 		r->tx = NULL;
 	} else {
-		rc = flush(r);
+		rc = commit(r);
 	}
 	if (rc < 0) {
 		undo(r);
@@ -496,6 +524,9 @@ zk_replica_end(struct zk_replica *r, bool *ret_more)
 			return r->fatal;
 		return rc;
 	}
+	rc = flush_rest(r);
+	if (rc < 0)
+		return rc;
 	/* Told after the flush, Raft asks for nothing that needs another. */
 	r->wrote = false;
 	if (!alone && stored)

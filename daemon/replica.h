@@ -60,6 +60,11 @@ struct zk_replica_sink {
 	 * the turn's changes, and after replaced().
 	 */
 	void (*members)(void *arg, uint64_t lead);
+	/*
+	 * What was told in this turn until now need not wait for its end, which
+	 * is a flush away.
+	 */
+	void (*told)(void *arg);
 	/* A read barrier: everything agreed before it is applied; or not. */
 	void (*barrier)(void *arg, uint64_t ctx, bool reached);
 };

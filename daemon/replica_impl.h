@@ -122,7 +122,7 @@ struct zk_replica {
 	size_t held_count, held_cap;
 	struct zk_msg late[ZK_MEMBERS_MAX]; /* COMMITs, one for a member */
 	size_t late_count;
-	bool applies_later;
+	bool applies_later, applies_next;
 	struct zk_read reads[READS_MAX]; /* barriers that wait for apply */
 	size_t read_count;
 

@@ -23,6 +23,7 @@ zk_env_begin(struct zk_env *env, struct zk_tx *tx)
 	int rc;
 
 	ZK_ASSERT(!env->writing);
+	ZK_ASSERT(env->ahead == 0);
 
 	if (env->broken < 0)
 		return env->broken;

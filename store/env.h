@@ -82,6 +82,15 @@ int zk_env_settle(struct zk_env *env);
 /* Something waits for that.  Writer. */
 bool zk_env_is_unsettled(const struct zk_env *env);
 
+/*
+ * As commit, in two steps: readers see the rows, and then flush makes durable
+ * what the journal is to have; before that nothing may be said of it, and no
+ * transaction be begun.  -ENOSPC only comes from the first.
+ */
+int zk_env_commit_ahead(struct zk_tx *tx);
+int zk_env_flush(struct zk_env *env);
+bool zk_env_is_ahead(const struct zk_env *env); /* flush is due */
+
 /* Nested in tx, which must not be used until this one is aborted. */
 int zk_env_begin_nested(const struct zk_tx *tx, struct zk_tx *ret_nested);
 

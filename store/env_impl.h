@@ -37,7 +37,8 @@ struct zk_env {
 	MDB_txn *later;
 	uint8_t *kept;
 	size_t kept_len, kept_cap;
-	int broken; /* they could not be done again */
+	size_t ahead; /* bytes of notes of what is committed and not flushed */
+	int broken;   /* they could not be done again */
 
 	pthread_mutex_t readers_lock;
 	struct zk_tx *readers[READERS_KEPT]; /* protected by readers_lock */

@@ -75,17 +75,6 @@ zk_env_note(struct zk_tx *tx, const struct zk_key *key, const void *value,
 	tx->noted += more;
 }
 
-static int
-put_sequence(struct zk_tx *tx, uint64_t sequence)
-{
-	struct zk_key key;
-	uint8_t value[8];
-
-	zk_key_init(&key, ZK_TABLE_JOURNAL);
-	zk_put_be64(value, sequence);
-	return zk_row_put(tx, &key, value, sizeof(value));
-}
-
 static bool
 is_new(struct zk_env *env)
 {
@@ -124,26 +113,41 @@ checkpoint_now(struct zk_env *env)
 	return rc;
 }
 
+/* 1: there is none, even after a checkpoint. */
+static int
+make_journal_room(struct zk_env *env, size_t len)
+{
+	int rc = 0;
+
+	if (!zk_journal_has_room(env->journal, len))
+		rc = zk_checkpointer_wait(env->checkpointer);
+	if (rc == 0 && !zk_journal_has_room(env->journal, len))
+		rc = checkpoint_now(env);
+	if (rc < 0)
+		return rc;
+	return zk_journal_has_room(env->journal, len) ? 0 : 1;
+}
+
+/* There is room. */
+static int
+append_notes(struct zk_env *env, size_t len)
+{
+	const int rc = zk_journal_append(env->journal, env->notes, len);
+
+	/* It has had its room from the beginning. */
+	return rc == -ENOSPC ? -EIO : rc;
+}
+
 /*
- * Notes of the transaction into the journal.  1: there is no room, even after
- * a checkpoint, so it must be one itself.
+ * Notes of the transaction into the journal.  1: there is no room, so it must
+ * be a checkpoint itself.
  */
 static int
 journal_notes(struct zk_env *env, const struct zk_tx *tx)
 {
-	int rc = 0;
+	const int rc = make_journal_room(env, tx->noted);
 
-	if (!zk_journal_has_room(env->journal, tx->noted))
-		rc = zk_checkpointer_wait(env->checkpointer);
-	if (rc == 0 && !zk_journal_has_room(env->journal, tx->noted))
-		rc = checkpoint_now(env);
-	if (rc < 0)
-		return rc;
-	if (!zk_journal_has_room(env->journal, tx->noted))
-		return 1;
-	rc = zk_journal_append(env->journal, env->notes, tx->noted);
-	/* It has had its room from the beginning. */
-	return rc == -ENOSPC ? -EIO : rc;
+	return rc == 0 ? append_notes(env, tx->noted) : rc;
 }
 
 uint64_t
@@ -181,6 +185,14 @@ maybe_checkpoint(struct zk_env *env)
 	return begin_checkpoint(env);
 }
 
+/* All that the journal has is committed. */
+static void
+mark(struct zk_env *env)
+{
+	zk_journal_mark(env->journal, &env->mark);
+	env->mark.label = env->label;
+}
+
 /* LMDB's commit; what was kept for later is in it. */
 static int
 commit_mdb(struct zk_env *env, struct zk_tx *tx, bool noted)
@@ -193,8 +205,6 @@ commit_mdb(struct zk_env *env, struct zk_tx *tx, bool noted)
 	if (rc == 0) {
 		env->kept_len = 0;
 		env->label = tx->label;
-		zk_journal_mark(env->journal, &env->mark);
-		env->mark.label = tx->label;
 		return 0;
 	}
 	rc = zk_env_failed_commit(env, rc);
@@ -227,8 +237,6 @@ zk_env_commit_journaled(struct zk_env *env, struct zk_tx *tx)
 		noted = false;
 		rc = 0;
 	}
-	if (rc == 0 && (noted || env->kept_len > 0))
-		rc = put_sequence(tx, zk_journal_last(env->journal));
 	if (rc < 0) {
 		zk_env_abort(tx);
 		return rc == -ENOSPC ? -EIO : rc;
@@ -236,8 +244,62 @@ zk_env_commit_journaled(struct zk_env *env, struct zk_tx *tx)
 	rc = commit_mdb(env, tx, noted);
 	if (rc < 0)
 		return rc;
+	mark(env);
 	rc = tx->whole ? zk_env_checkpoint(env) : maybe_checkpoint(env);
 	return rc == -ENOSPC ? -EIO : rc;
+}
+
+/* --- ahead of the flush --------------------------------------------------- */
+
+int
+zk_env_commit_ahead(struct zk_tx *tx)
+{
+	struct zk_env *env = tx->env;
+	const size_t noted = tx->noted;
+	int rc = 1;
+
+	ZK_ASSERT(env->ahead == 0);
+
+	if (env->journal != NULL && !tx->whole && tx->fatal == 0 && noted > 0)
+		rc = make_journal_room(env, noted);
+	if (rc > 0)
+		return zk_env_commit(tx);
+	if (rc < 0) {
+		zk_env_abort(tx);
+		return rc == -ENOSPC ? -EIO : rc;
+	}
+	rc = commit_mdb(env, tx, false);
+	if (rc == 0)
+		env->ahead = noted;
+	return rc;
+}
+
+bool
+zk_env_is_ahead(const struct zk_env *env)
+{
+	return env->ahead > 0;
+}
+
+int
+zk_env_flush(struct zk_env *env)
+{
+	const size_t len = env->ahead;
+	int rc;
+
+	ZK_ASSERT(!env->writing);
+
+	if (len == 0)
+		return 0;
+	env->ahead = 0;
+	rc = append_notes(env, len);
+	if (rc == 0) {
+		mark(env);
+		rc = maybe_checkpoint(env);
+	}
+	/* Readers have seen what is not on disk: that is the end. */
+	if (rc < 0)
+		env->broken = rc == -ENOSPC ? -EIO : rc;
+	return env->broken;
 }
 
 /* --- later ---------------------------------------------------------------- */
@@ -367,10 +429,8 @@ zk_env_redo_kept(struct zk_env *env)
 static int
 redo(void *arg, uint64_t sequence, const void *bytes, size_t len)
 {
-	struct zk_tx *tx = arg;
-	int rc = redo_notes(tx, bytes, len);
-
-	return rc == 0 ? put_sequence(tx, sequence) : rc;
+	(void)sequence;
+	return redo_notes(arg, bytes, len);
 }
 
 /* All records in one transaction: it is there whole after a crash, or not. */

@@ -58,8 +58,8 @@ zk_store_abort(struct zk_tx *tx)
 	zk_env_abort(tx);
 }
 
-int
-zk_store_commit(struct zk_tx *tx)
+static int
+commit(struct zk_tx *tx, int (*commit_env)(struct zk_tx *tx))
 {
 	int rc;
 
@@ -78,11 +78,35 @@ zk_store_commit(struct zk_tx *tx)
 	    tx->state.applied_index == tx->store->state.applied_index)
 		tx->whole = true;
 	tx->label = tx->state.applied_index;
-	rc = zk_env_commit(tx);
+	rc = commit_env(tx);
 	if (rc < 0)
 		return rc;
 	tx->store->state = tx->state;
 	return 0;
+}
+
+int
+zk_store_commit(struct zk_tx *tx)
+{
+	return commit(tx, zk_env_commit);
+}
+
+int
+zk_store_commit_ahead(struct zk_tx *tx)
+{
+	return commit(tx, zk_env_commit_ahead);
+}
+
+bool
+zk_store_is_ahead(const struct zk_store *store)
+{
+	return zk_env_is_ahead(store->env);
+}
+
+int
+zk_store_flush(struct zk_store *store)
+{
+	return zk_env_flush(store->env);
 }
 
 int

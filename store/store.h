@@ -71,6 +71,16 @@ int zk_store_commit(struct zk_tx *tx);
 void zk_store_abort(struct zk_tx *tx);
 
 /*
+ * As commit, but readers see it, and may be told, before flush makes the log
+ * and Raft's state durable: for a tree whose entries are durable already,
+ * with others or here.  Nothing is said of the new ones, and no transaction is
+ * begun, before flush has returned 0; if it does not, the process must end.
+ */
+int zk_store_commit_ahead(struct zk_tx *tx);
+int zk_store_flush(struct zk_store *store);
+bool zk_store_is_ahead(const struct zk_store *store); /* flush is due */
+
+/*
  * As commit, for a transaction that changed the log and Raft's state only:
  * cheaper, for readers see it with the next commit.  settle makes it visible,
  * and must come before another thread becomes the writer.

@@ -32,7 +32,7 @@ enum zk_table {
 	ZK_TABLE_STATE = 'C', /* "": struct zk_state */
 	ZK_TABLE_PEERS = 'D', /* "": who is called what, and where; daemon/'s */
 	ZK_TABLE_HISTORY = 'E',   /* rev, sub u32: see history.h */
-	ZK_TABLE_JOURNAL = 'J',   /* "": sequence u64; see env.c */
+	ZK_TABLE_JOURNAL = 'J',   /* left by earlier versions; not read */
 	ZK_TABLE_TOPICS_ID = 'K', /* "": id u64; in both environments */
 	ZK_TABLE_LOG = 'L',       /* index, part u32: see log.c */
 	/* of the topics, in an environment of their own: see queue/plog.c */

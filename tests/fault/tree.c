@@ -244,6 +244,13 @@ is_for_later(uint32_t stage)
 	return stage > STAGE_BOOTSTRAP + 1 && stage % 4 == 1;
 }
 
+/* It applies what was appended before, and appends. */
+static bool
+is_ahead(uint32_t stage)
+{
+	return stage > STAGE_BOOTSTRAP + 1 && stage % 4 == 2;
+}
+
 static int
 stage_body(struct zk_tx *tx, uint32_t stage)
 {
@@ -290,8 +297,12 @@ tree_stage(void *it, uint32_t stage)
 		zk_store_abort(tx);
 		return rc;
 	}
-	return is_for_later(stage) ? zk_store_commit_later(tx)
-	                           : zk_store_commit(tx);
+	if (is_for_later(stage))
+		return zk_store_commit_later(tx);
+	if (!is_ahead(stage))
+		return zk_store_commit(tx);
+	rc = zk_store_commit_ahead(tx);
+	return rc == 0 ? zk_store_flush(store) : rc;
 }
 
 /* Verifies it, too.  *ret_why gets a static line. */

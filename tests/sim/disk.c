@@ -17,14 +17,18 @@
 #define WRAP(name) __asm__("__wrap_" name)
 
 int real_commit(struct zk_tx *tx) REAL("zk_store_commit");
+int real_commit_ahead(struct zk_tx *tx) REAL("zk_store_commit_ahead");
 int real_commit_later(struct zk_tx *tx) REAL("zk_store_commit_later");
+int real_flush(struct zk_store *store) REAL("zk_store_flush");
 int real_answer_get(struct zk_tx *tx, uint64_t session, uint64_t number,
     struct zk_outcome *ret_outcome) REAL("zk_answer_get");
 int real_propose(struct zk_replica *replica, const struct zk_bytes *commands,
     size_t count) REAL("zk_replica_propose");
 
 int wrap_commit(struct zk_tx *tx) WRAP("zk_store_commit");
+int wrap_commit_ahead(struct zk_tx *tx) WRAP("zk_store_commit_ahead");
 int wrap_commit_later(struct zk_tx *tx) WRAP("zk_store_commit_later");
+int wrap_flush(struct zk_store *store) WRAP("zk_store_flush");
 bool wrap_has_room(struct zk_store *store, uint64_t now_ms)
     WRAP("zk_store_has_room");
 int wrap_answer_get(struct zk_tx *tx, uint64_t session, uint64_t number,
@@ -123,6 +127,49 @@ int
 wrap_commit(struct zk_tx *tx)
 {
 	return commit(tx, real_commit);
+}
+
+/* The disk takes its time, and may be the end, where the flush is. */
+int
+wrap_commit_ahead(struct zk_tx *tx)
+{
+	struct sim_host *host = running;
+	int rc;
+
+	if (host != NULL && is_full(host)) {
+		sim_mark(host->sim, MARK_FULL_TURN);
+		zk_store_abort(tx);
+		return -ENOSPC;
+	}
+	rc = real_commit_ahead(tx);
+	if (host == NULL || rc < 0)
+		return rc;
+	if (!zk_store_is_ahead(host->store)) {
+		take_time(host);
+		if (is_armed(host, false))
+			die(host, false);
+	}
+	return rc;
+}
+
+int
+wrap_flush(struct zk_store *store)
+{
+	struct sim_host *host = running;
+	int rc;
+
+	if (host == NULL)
+		return real_flush(store);
+	take_time(host);
+	if (is_armed(host, true)) {
+		sim_mark(host->sim, MARK_CRASH_AHEAD);
+		die(host, true);
+		return -EIO;
+	}
+	rc = real_flush(store);
+	if (is_armed(host, false))
+		die(host, false);
+	return rc;
 }
 
 int

@@ -38,6 +38,7 @@ static const char *const mark_names[MARK_COUNT] = {
     [MARK_CRASH] = "crash",
     [MARK_CRASH_BEFORE_FLUSH] = "crash before a flush",
     [MARK_CRASH_AFTER_FLUSH] = "crash after a flush",
+    [MARK_CRASH_AHEAD] = "crash after what was told, before a flush",
     [MARK_CRASH_ALL] = "crash of all",
     [MARK_CRASH_IN_INSTALL] = "crash while a snapshot is installed",
     [MARK_CUT] = "cut",

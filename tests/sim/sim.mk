@@ -9,8 +9,8 @@ SIM_HOUSE := base/% store/% consensus/raft% consensus/msg_codec.o \
              daemon/member% daemon/replica% daemon/inbox.o daemon/news.o \
              daemon/recent.o
 # See tests/sim/disk.c.
-SIM_WRAP  := zk_store_commit zk_store_commit_later zk_store_has_room \
-             zk_answer_get zk_replica_propose
+SIM_WRAP  := zk_store_commit zk_store_commit_ahead zk_store_commit_later \
+             zk_store_flush zk_store_has_room zk_answer_get zk_replica_propose
 
 $(SIM): $(SIM_OBJS) $(filter $(SIM_HOUSE:%=$(BUILD)/%),$(OBJS))
 	@echo "  LD      $@"
