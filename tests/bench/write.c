@@ -261,19 +261,24 @@ many_writers(const struct zk_bench *bench)
 	    {.dir = bench->dir, .writers = 1},
 	    {.dir = bench->dir, .writers = 16},
 	    {.dir = bench->dir, .writers = WRITERS_MAX},
+	    /* What FUSE itself can do: it flushes nothing. */
+	    {.dir = bench->pass, .writers = WRITERS_MAX},
 	};
 	struct zk_side sides[] = {
 	    {.round = crowd_round, .arg = &crowds[0]},
 	    {.round = crowd_round, .arg = &crowds[1]},
 	    {.round = crowd_round, .arg = &crowds[2]},
+	    {.round = crowd_round, .arg = &crowds[3]},
 	};
+	const size_t count = bench->pass != NULL ? 4 : 3;
 	struct zk_row row = {
 	    .unit = "/s",
 	    .against = "1 writer",
 	    .ref = &sides[0].got,
 	};
 
-	zk_bench_interleave(sides, 3, bench->rounds, bench->budget_us * 2);
+	zk_bench_interleave(sides, count, bench->rounds,
+	    bench->budget_us * 2);
 	row.name = "write 100 B, 16 writers";
 	row.ours = &sides[1].got;
 	zk_bench_row(&row);
@@ -282,7 +287,13 @@ many_writers(const struct zk_bench *bench)
 	row.goal = ZK_GOAL_AT_LEAST;
 	row.bound = 12;
 	zk_bench_row(&row);
-	for (size_t i = 0; i < 3; i++)
+	if (bench->pass != NULL) {
+		row.against = "passthrough_ll";
+		row.ref = &sides[3].got;
+		row.goal = ZK_GOAL_NONE;
+		zk_bench_row(&row);
+	}
+	for (size_t i = 0; i < count; i++)
 		zk_samples_fini(&sides[i].got);
 }
 
