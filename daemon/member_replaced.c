@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "daemon/member_impl.h"
 #include "store/answer.h"
+#include "store/inode.h"
 #include "store/lock_row.h"
 #include "store/read.h"
 #include "store/session.h"
@@ -58,12 +59,14 @@ look_at_lock(struct zk_tx *tx, struct zk_item *item)
 	if (rc < 0)
 		return rc;
 	held = zk_lock_set_cover(&set, &want);
-	if (held != NULL)
+	if (held != NULL) {
 		item->outcome.offset = item->outcome.index = held->fence;
-	else
+		rc = zk_inode_attr(tx, cmd.ino, &item->outcome.attr);
+	} else {
 		item->outcome.rc = -EINTR;
+	}
 	zk_lock_set_fini(&set);
-	return 0;
+	return rc;
 }
 
 /* Where the item belongs now; *ret_list is not changed when it stays. */

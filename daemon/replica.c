@@ -222,10 +222,9 @@ pass_on(struct zk_replica *r, const struct zk_effects *fx)
 	for (size_t i = 0; i < fx->snapshot_count; i++)
 		zk_replica_snapshot_ask(r, fx->snapshot_to[i]);
 	for (size_t i = 0; rc == 0 && i < count; i++)
-		rc = msgs[i].after_flush ? hold(r, &msgs[i])
-		    : put_off(r, &msgs[i])
-		    ? 0
-		    : zk_replica_send(r, &msgs[i]);
+		rc = msgs[i].after_flush   ? hold(r, &msgs[i])
+		    : put_off(r, &msgs[i]) ? 0
+		                           : zk_replica_send(r, &msgs[i]);
 	return rc;
 }
 
