@@ -1,7 +1,8 @@
 #!/bin/bash
 # What one host reads at the event of what another did: the new state, whatever
-# it had cached; each change once.  Ephemeral files that end with their host.
-# And what nobody watches costs the other hosts nothing.
+# it had cached; each change once.  What nobody watches costs the other hosts
+# nothing.  zkfs watch is told of what was done while its host was cut off.  An
+# ephemeral file ends with its host.
 . "$(dirname "$0")/lib.sh"
 must start_all
 M1=$WORK/m1 M2=$WORK/m2
@@ -136,6 +137,31 @@ same "10,000 changes that nobody watches: system calls on another host" 0 \
 asked=$(($(count_of fuse_requests) - requests))
 check "and requests of its kernel, but for those of this test ($asked)" \
     test "$asked" -lt 200
+
+# --- zkfs watch on a host that is without the others for a while
+spawn "$BUILD/zkfs" watch -r "$M2/w" >"$WORK/told"
+watch=$!
+is_watching() {
+	mkdir "$M1/w/is" && rmdir "$M1/w/is"
+	[ -s "$WORK/told" ]
+}
+must wait_until 20 is_watching
+mkdir "$M1/w/before"
+kill -STOP "${PID[1]}" "${PID[3]}"
+is_alone() {
+	[ "$(control 2 state)" != connected ]
+}
+check "z2 is cut off" wait_until 20 is_alone
+kill -CONT "${PID[1]}" "${PID[3]}"
+for i in 1 2 3 4 5; do
+	wait_until 20 mkdir "$M1/w/after$i"
+done
+mkdir "$M1/w/last"
+check "it comes to the end" wait_until 20 grep -q w/last "$WORK/told"
+same "each change once, in order" "before after1 after2 after3 after4 after5 \
+last" "$(sed -n 's|.*create.*/w/||p' "$WORK/told" | grep -v '^is$' | xargs)"
+kill "$watch" # it has a file open
+"$WAITFOR" gone 20 "$watch"
 
 # --- an ephemeral file, and then its host
 mkfifo "$WORK/events" "$WORK/never"

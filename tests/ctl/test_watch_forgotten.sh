@@ -65,6 +65,7 @@ check "and said" grep -q "another ensemble" "$WORK/before.err"
 rmdir "$M/a/new"
 
 # Asked for what is forgotten.
+refuses "No data available" cat "$M/.zkfs/events@1"
 since=$(rev)
 watching since --since 1 -r "$M/a"
 watching flat --since 1 "$M/a"
