@@ -45,8 +45,11 @@ zk_member_note_calm(struct zk_member *m, uint64_t peer, bool calm)
 {
 	uint64_t *slot = find(&m->pace, peer);
 
-	if (!calm && slot != NULL)
+	if (!calm && slot != NULL) {
 		*slot = 0;
+		/* It may wait for just that. */
+		zk_replica_send_late(m->replica);
+	}
 	if (!calm || slot != NULL)
 		return;
 	slot = find(&m->pace, 0);
