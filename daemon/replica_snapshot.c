@@ -405,8 +405,6 @@ zk_replica_snapshot_install(struct zk_replica *r, bool log_reset)
 
 	ZK_ASSERT(r->receiving.spool != NULL);
 
-	if (r->options.sink.replacing != NULL)
-		r->options.sink.replacing(r->options.sink.arg);
 	state = &zk_spool_head(r->receiving.spool)->state;
 	base.index = state->applied_index;
 	base.term = state->applied_term;
@@ -432,6 +430,12 @@ zk_replica_snapshot_install(struct zk_replica *r, bool log_reset)
 	r->log_first = base.index;
 	r->wrote = r->replaced = true;
 	r->counts.snapshots_installed++;
+	/*
+	 * Readers have the tree before until the commit.  What they ask for
+	 * between this and that is not looked at: so it is the last thing.
+	 */
+	if (rc == 0 && r->options.sink.replacing != NULL)
+		r->options.sink.replacing(r->options.sink.arg);
 	return rc;
 }
 
