@@ -306,6 +306,7 @@ struct zk_broker {
 	struct zk_offer offers[ZK_OFFERS_MAX];
 	const struct zk_offer *proposed;
 	size_t proposed_count;
+	uint64_t proposed_first; /* the index of the first; 0: none has one */
 	uint64_t proposed_session, proposed_acked, proposed_from;
 	uint64_t trim_index, trim_term,
 	    trim_offset; /* index 0: none proposed */

@@ -83,6 +83,7 @@ own_entry(struct zk_group *g, const struct zk_effects *fx, uint64_t index,
 		const size_t i = index - fx->append_first;
 
 		ZK_ASSERT(i < b->proposed_count);
+		b->proposed_first = fx->append_first;
 		entry->kind = ZK_PENTRY_DATA;
 		entry->session = b->proposed_session;
 		entry->acked = b->proposed_acked;

@@ -126,6 +126,7 @@ propose(struct zk_group *g, uint64_t from, uint64_t session, uint64_t acked,
 		event.bytes += offers[i].len;
 	b->proposed = offers;
 	b->proposed_count = count;
+	b->proposed_first = 0;
 	b->proposed_session = session;
 	b->proposed_acked = acked;
 	b->proposed_from = from;

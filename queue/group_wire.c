@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <string.h>
 
 #include "base/assert.h"
 #include "base/err.h"
@@ -35,11 +36,26 @@ head_at(struct zk_group *g, struct zk_tx *tx, uint64_t index,
 	return 0;
 }
 
+/*
+ * The payload of an entry that is being proposed, as it came, or NULL.  What is
+ * proposed is of one group, and while it is no other sends anything.
+ */
+static const void *
+at_hand(const struct zk_broker *b, const struct zk_pentry *entry)
+{
+	if (b->proposed == NULL || b->proposed_first == 0 ||
+	    entry->index < b->proposed_first ||
+	    entry->index - b->proposed_first >= b->proposed_count)
+		return NULL;
+	return b->proposed[entry->index - b->proposed_first].bytes;
+}
+
 static int
 enc_entry(struct zk_group *g, struct zk_tx *tx, struct zk_enc *enc,
     const struct zk_pentry *entry)
 {
-	int rc;
+	const void *bytes;
+	int rc = 0;
 
 	zk_enc_u8(enc, (uint8_t)entry->kind);
 	zk_enc_i64(enc, entry->time.sec);
@@ -51,8 +67,12 @@ enc_entry(struct zk_group *g, struct zk_tx *tx, struct zk_enc *enc,
 	zk_enc_u32(enc, entry->len);
 	ZK_ASSERT(!enc->failed);
 	ZK_ASSERT(enc->cap - enc->len >= entry->len);
-	rc = zk_plog_bytes(tx, g->part->id, entry, 0, enc->buf + enc->len,
-	    entry->len);
+	bytes = at_hand(g->part->broker, entry);
+	if (bytes != NULL)
+		memcpy(enc->buf + enc->len, bytes, entry->len);
+	else
+		rc = zk_plog_bytes(tx, g->part->id, entry, 0,
+		    enc->buf + enc->len, entry->len);
 	enc->len += entry->len;
 	return rc;
 }

@@ -34,6 +34,27 @@ Test(crc32c, hardware_and_table_agree_and_can_be_continued)
 	}
 }
 
+/* Where the hardware goes through several parts of it at once. */
+Test(crc32c, long_input_is_the_same_in_one_piece_and_in_many)
+{
+	static uint8_t data[20000];
+	uint64_t seed = 2;
+
+	for (size_t i = 0; i < sizeof(data); i++)
+		data[i] = (uint8_t)zk_prng_next(&seed);
+	for (unsigned i = 0; i < 300; i++) {
+		const size_t at = zk_prng_next(&seed) % 64;
+		const size_t len = zk_prng_next(&seed) % (sizeof(data) - at);
+		const uint32_t from = (uint32_t)zk_prng_next(&seed);
+
+		cr_assert_eq(zk_crc32c(from, data + at, len),
+		    zk_crc32c_portable(from, data + at, len), "%zu", len);
+	}
+	for (size_t len = 3060; len < 3090; len++)
+		cr_assert_eq(zk_crc32c(0, data, len),
+		    zk_crc32c_portable(0, data, len), "%zu", len);
+}
+
 /* The reference implementation's vectors: key 00..0f, input 00, 01, ... */
 Test(siphash, agrees_with_the_reference_vectors)
 {
