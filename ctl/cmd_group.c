@@ -95,32 +95,10 @@ show(struct request *r)
 }
 
 static int
-print_name(void *arg, const char *name)
-{
-	struct request *r = arg;
-
-	if (!r->json) {
-		(void)puts(name);
-		return 0;
-	}
-	(void)printf("%s", r->first ? "" : ",");
-	zk_ctl_json_string(stdout, name);
-	r->first = false;
-	return 0;
-}
-
-static int
 list(struct request *r)
 {
-	int rc;
-
-	r->first = true;
-	if (r->json)
-		(void)printf("[");
-	rc = zk_ctl_topic_each(r->ctl, r->dir, print_name, r);
-	if (r->json)
-		(void)printf("]\n");
-	return rc < 0 ? ZK_EXIT_FAILED : ZK_EXIT_OK;
+	return zk_ctl_topic_print(r->ctl, r->dir, r->json) < 0 ? ZK_EXIT_FAILED
+	                                                       : ZK_EXIT_OK;
 }
 
 /* --- changing ------------------------------------------------------------- */

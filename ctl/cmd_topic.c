@@ -280,21 +280,6 @@ show(struct request *r, const char *dir)
 }
 
 static int
-print_name(void *arg, const char *name)
-{
-	struct request *r = arg;
-
-	if (!r->json) {
-		(void)puts(name);
-		return 0;
-	}
-	(void)printf("%s", r->first ? "" : ",");
-	zk_ctl_json_string(stdout, name);
-	r->first = false;
-	return 0;
-}
-
-static int
 list(struct request *r)
 {
 	char *dir;
@@ -302,12 +287,7 @@ list(struct request *r)
 
 	if (zk_ctl_topics_dir(r->ctl, &dir) < 0)
 		return ZK_EXIT_FAILED;
-	r->first = true;
-	if (r->json)
-		(void)printf("[");
-	rc = zk_ctl_topic_each(r->ctl, dir, print_name, r);
-	if (r->json)
-		(void)printf("]\n");
+	rc = zk_ctl_topic_print(r->ctl, dir, r->json);
 	free(dir);
 	return rc < 0 ? ZK_EXIT_FAILED : ZK_EXIT_OK;
 }

@@ -152,6 +152,39 @@ zk_ctl_partition_number(const char *name, uint32_t *ret_number)
 	return true;
 }
 
+struct names {
+	bool json, any;
+};
+
+static int
+print_name(void *arg, const char *name)
+{
+	struct names *names = arg;
+
+	if (!names->json) {
+		(void)puts(name);
+		return 0;
+	}
+	(void)printf("%s", names->any ? "," : "");
+	zk_ctl_json_string(stdout, name);
+	names->any = true;
+	return 0;
+}
+
+int
+zk_ctl_topic_print(const struct zk_ctl *ctl, const char *dir, bool json)
+{
+	struct names names = {.json = json};
+	int rc;
+
+	if (json)
+		(void)printf("[");
+	rc = zk_ctl_topic_each(ctl, dir, print_name, &names);
+	if (json)
+		(void)printf("]\n");
+	return rc;
+}
+
 int
 zk_ctl_verb_option(int argc, char **argv, const char *short_options,
     const struct option *options, char **verb)

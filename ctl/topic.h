@@ -39,6 +39,8 @@ int zk_ctl_topic_write(const struct zk_ctl *ctl, const char *path, int flags,
 typedef int (*zk_ctl_name_fn)(void *arg, const char *name);
 int zk_ctl_topic_each(const struct zk_ctl *ctl, const char *dir,
     zk_ctl_name_fn fn, void *arg);
+/* Prints them, one to a line or as a JSON list. */
+int zk_ctl_topic_print(const struct zk_ctl *ctl, const char *dir, bool json);
 
 /*
  * As getopt_long(3), of a command whose first word is a verb: options may

@@ -18,7 +18,6 @@
 #include "consensus/raft.h"
 
 #include "daemon/fault.h"
-#include "daemon/launch.h"
 #include "store/backup.h"
 #include "store/datadir.h"
 #include "store/roster.h"
@@ -210,6 +209,14 @@ usage(void)
 	return ZK_EXIT_USAGE;
 }
 
+/* As zkfs(1) does, which is what was called. */
+static int
+complain(const struct zk_fault *fault)
+{
+	(void)fprintf(stderr, "zkfs restore: %s\n", fault->text);
+	return fault->status == ZK_EXIT_USAGE ? 2 : 1;
+}
+
 int
 zk_restore_main(int argc, char *argv[])
 {
@@ -223,7 +230,7 @@ zk_restore_main(int argc, char *argv[])
 		if (!zk_roster_name_is_good(r.name, strlen(r.name))) {
 			(void)zk_fault_set(&r.fault, -EINVAL, ZK_EXIT_USAGE,
 			    "name=%s: not a name for a member", r.name);
-			return zk_launch_print(&r.fault);
+			return complain(&r.fault);
 		}
 	}
 	if (argc - optind != 2)
@@ -234,7 +241,7 @@ zk_restore_main(int argc, char *argv[])
 	if (r.fd >= 0)
 		(void)close(r.fd);
 	if (rc < 0)
-		return zk_launch_print(&r.fault);
+		return complain(&r.fault);
 	(void)printf("restored %" PRIu64 " nodes of index %" PRIu64 " in %s\n",
 	    r.head.nodes, r.head.index, r.dir);
 	return fflush(stdout) == 0 ? ZK_EXIT_OK : ZK_EXIT_SYSTEM;

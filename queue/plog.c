@@ -420,18 +420,45 @@ zk_pstate_delete(struct zk_tx *tx, uint64_t id)
 	return zk_row_delete(tx, &key);
 }
 
-int
-zk_phard_put(struct zk_tx *tx, uint64_t id, uint64_t term, uint64_t vote)
+/* Two numbers: a term, and who got its vote or where the log ended. */
+static int
+put_pair(struct zk_tx *tx, const struct zk_key *key, uint64_t first,
+    uint64_t second)
 {
-	const struct zk_key key = zk_key1(ZK_TABLE_GROUP_HARD, id);
 	uint8_t value[16];
 	struct zk_enc enc;
 
 	zk_enc_init(&enc, value, sizeof(value));
-	zk_enc_u64(&enc, term);
-	zk_enc_u64(&enc, vote);
+	zk_enc_u64(&enc, first);
+	zk_enc_u64(&enc, second);
 	ZK_ASSERT(!enc.failed);
-	return zk_row_put(tx, &key, value, enc.len);
+	return zk_row_put(tx, key, value, enc.len);
+}
+
+static int
+get_pair(struct zk_tx *tx, const struct zk_key *key, uint64_t *ret_first,
+    uint64_t *ret_second)
+{
+	const void *value;
+	struct zk_dec dec;
+	size_t len;
+	int rc;
+
+	rc = zk_row_get(tx, key, &value, &len);
+	if (rc < 0)
+		return rc;
+	zk_dec_init(&dec, value, len);
+	*ret_first = zk_dec_u64(&dec);
+	*ret_second = zk_dec_u64(&dec);
+	return zk_dec_done(&dec) ? 0 : (tx->fatal = -ZK_ECORRUPT);
+}
+
+int
+zk_phard_put(struct zk_tx *tx, uint64_t id, uint64_t term, uint64_t vote)
+{
+	const struct zk_key key = zk_key1(ZK_TABLE_GROUP_HARD, id);
+
+	return put_pair(tx, &key, term, vote);
 }
 
 int
@@ -439,18 +466,8 @@ zk_phard_get(struct zk_tx *tx, uint64_t id, uint64_t *ret_term,
     uint64_t *ret_vote)
 {
 	const struct zk_key key = zk_key1(ZK_TABLE_GROUP_HARD, id);
-	const void *value;
-	struct zk_dec dec;
-	size_t len;
-	int rc;
 
-	rc = zk_row_get(tx, &key, &value, &len);
-	if (rc < 0)
-		return rc;
-	zk_dec_init(&dec, value, len);
-	*ret_term = zk_dec_u64(&dec);
-	*ret_vote = zk_dec_u64(&dec);
-	return zk_dec_done(&dec) ? 0 : (tx->fatal = -ZK_ECORRUPT);
+	return get_pair(tx, &key, ret_term, ret_vote);
 }
 
 int
@@ -467,14 +484,8 @@ int
 zk_pfloor_put(struct zk_tx *tx, uint64_t id, uint64_t term, uint64_t index)
 {
 	const struct zk_key key = zk_key1(ZK_TABLE_GROUP_FLOOR, id);
-	uint8_t value[16];
-	struct zk_enc enc;
 
-	zk_enc_init(&enc, value, sizeof(value));
-	zk_enc_u64(&enc, term);
-	zk_enc_u64(&enc, index);
-	ZK_ASSERT(!enc.failed);
-	return zk_row_put(tx, &key, value, enc.len);
+	return put_pair(tx, &key, term, index);
 }
 
 int
@@ -482,18 +493,8 @@ zk_pfloor_get(struct zk_tx *tx, uint64_t id, uint64_t *ret_term,
     uint64_t *ret_index)
 {
 	const struct zk_key key = zk_key1(ZK_TABLE_GROUP_FLOOR, id);
-	const void *value;
-	struct zk_dec dec;
-	size_t len;
-	int rc;
 
-	rc = zk_row_get(tx, &key, &value, &len);
-	if (rc < 0)
-		return rc;
-	zk_dec_init(&dec, value, len);
-	*ret_term = zk_dec_u64(&dec);
-	*ret_index = zk_dec_u64(&dec);
-	return zk_dec_done(&dec) ? 0 : (tx->fatal = -ZK_ECORRUPT);
+	return get_pair(tx, &key, ret_term, ret_index);
 }
 
 /* The partition of the first row of that table after id; -ENOENT. */

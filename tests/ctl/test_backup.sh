@@ -91,6 +91,11 @@ refuses "damaged" "$ZKFS" restore "$WORK/bad" "$WORK/no"
 refuses "No such file" "$ZKFS" restore "$WORK/none" "$WORK/no"
 refuses "not a name" "$ZKFS" restore -n 'a b' "$B" "$WORK/no"
 check_not "nothing was made" test -e "$WORK/no"
+text=$("$ZKFS" restore "$WORK/none" "$WORK/no" 2>&1)
+same "who complains, and the status" \
+    "1 zkfs restore: $WORK/none: No such file or directory" "$? $text"
+text=$("$ZKFS" restore -n 'a b' "$B" "$WORK/no" 2>&1)
+same "and of a command line" 2 $?
 
 # The same tree in a new ensemble.
 old=$(sed -n 's/^ensemble: //p' "$M/.zkfs/status")
