@@ -382,6 +382,12 @@ mark_counts(struct sim *sim, struct sim_host *host)
 	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
 		if (counts[i].now > counts[i].seen)
 			sim_mark(sim, counts[i].mark);
+	/* Has one come (back) that has nothing yet?  It is asked at once. */
+	for (unsigned part = 0;
+	     part < SIM_PARTS && !sim->quiet && now->moved_in > seen->moved_in;
+	     part++)
+		sim_ask_stale(sim, part, (unsigned)sim_random(sim, sim->count),
+		    host->id);
 	host->counts = *now;
 }
 

@@ -32,6 +32,7 @@ static const char *const mark_names[MARK_COUNT] = {
     [MARK_CRASH] = "crash",
     [MARK_CRASH_AT_FLUSH] = "crash before a flush, after sending",
     [MARK_CRASH_OF_VOTER] = "crash of one who has just voted",
+    [MARK_STALE_CANDIDATE] = "candidate that lacks what is committed",
     [MARK_PARTITION] = "partition",
     [MARK_ONE_WAY] = "one-way cut",
     [MARK_TRUNCATION] = "truncation of a log",
@@ -139,7 +140,7 @@ some_fault(struct sim *sim)
 		heal(sim);
 		return;
 	}
-	switch (sim_random(sim, 6)) {
+	switch (sim_random(sim, 8)) {
 	case 0:
 		if (sim->hosts[id].broker != NULL) {
 			sim_mark(sim, MARK_CRASH);
@@ -154,6 +155,11 @@ some_fault(struct sim *sim)
 		move(sim);
 		break;
 	case 4:
+	case 5:
+		sim_ask_stale(sim, (unsigned)sim_random(sim, SIM_PARTS),
+		    (unsigned)sim_random(sim, sim->count), id);
+		break;
+	case 6:
 		sim->drop_percent = (uint32_t)sim_random(sim, 20);
 		break;
 	default:

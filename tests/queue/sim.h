@@ -28,6 +28,7 @@ enum sim_mark {
 	MARK_CRASH,
 	MARK_CRASH_AT_FLUSH,
 	MARK_CRASH_OF_VOTER,
+	MARK_STALE_CANDIDATE,
 	MARK_PARTITION,
 	MARK_ONE_WAY,
 	MARK_TRUNCATION,
@@ -93,6 +94,11 @@ struct sim_content {
 	uint64_t end, cap;
 };
 
+/* In a log, as of a term. */
+struct sim_place {
+	uint64_t term, index;
+};
+
 struct sim_vote {
 	unsigned part;
 	uint64_t voter, candidate, term; /* 0: none */
@@ -113,6 +119,17 @@ struct sim {
 	/* By term: node ids, 0: none was seen. */
 	uint8_t votes[SIM_PARTS][SIM_HOSTS_MAX][SIM_TERMS];
 	uint8_t leaders[SIM_PARTS][SIM_TERMS];
+	uint64_t term[SIM_PARTS]; /* the newest */
+	/*
+	 * How far it is committed, as its leader said; what it was told to be
+	 * stored; so what of each host is committed.  And when a host was
+	 * asked by a candidate for its vote: in which term, and how much that
+	 * lacked of what the host had.
+	 */
+	struct sim_place committed[SIM_PARTS];
+	struct sim_place stored[SIM_PARTS][SIM_HOSTS_MAX];
+	uint64_t has[SIM_PARTS][SIM_HOSTS_MAX];
+	struct sim_place lacks[SIM_PARTS][SIM_HOSTS_MAX][SIM_HOSTS_MAX];
 	struct sim_vote vote; /* whose voter is to crash; see wire.c */
 	struct sim_batch *batches[SIM_BATCHES];
 	size_t batch_count;
@@ -142,6 +159,8 @@ void sim_wire_clear(struct sim *sim, unsigned id);
 /* wire.c */
 /* Has somebody voted lately?  Then he crashes, and is asked for another. */
 void sim_crash_voter(struct sim *sim);
+/* One asks with next to nothing in its log. */
+void sim_ask_stale(struct sim *sim, unsigned part, unsigned from, unsigned to);
 
 /* check.c */
 void sim_check_host(struct sim *sim, unsigned id);

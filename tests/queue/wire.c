@@ -21,6 +21,60 @@ int real_on_raft(struct zk_broker *b, uint64_t from, uint64_t id,
 int wrap_on_raft(struct zk_broker *b, uint64_t from, uint64_t id,
     struct zk_dec *dec) __asm__("__wrap_zk_group_on_raft");
 
+static void
+advance(struct sim_place *place, const struct zk_msg *msg, uint64_t index)
+{
+	if (msg->term > place->term)
+		*place = (struct sim_place){msg->term, index};
+	else if (msg->term == place->term && place->index < index)
+		place->index = index;
+}
+
+/* What was stored for a leader and committed by it is there for ever. */
+static void
+note_progress(struct sim *sim, unsigned part, const struct zk_msg *msg)
+{
+	const struct sim_place *committed = &sim->committed[part];
+
+	if (msg->type == ZK_MSG_APPEND_REPLY)
+		advance(&sim->stored[part][msg->from - 1], msg, msg->index);
+	else
+		advance(&sim->committed[part], msg, msg->commit);
+	for (unsigned id = 0; id < SIM_HOSTS_MAX; id++) {
+		const struct sim_place *stored = &sim->stored[part][id];
+		const uint64_t both = stored->index < committed->index
+		    ? stored->index
+		    : committed->index;
+
+		if (stored->term == committed->term &&
+		    sim->has[part][id] < both)
+			sim->has[part][id] = both;
+	}
+}
+
+static void
+note_question(struct sim *sim, unsigned part, const struct zk_msg *msg)
+{
+	const uint64_t has = sim->has[part][msg->to - 1];
+
+	sim->lacks[part][msg->to - 1][msg->from - 1] = (struct sim_place){
+	    msg->term, has > msg->index ? has - msg->index : 0};
+}
+
+/* Who has stored what is committed lets nobody lead who has not. */
+static void
+check_grant(struct sim *sim, unsigned part, const struct zk_msg *msg)
+{
+	const struct sim_place *lacks =
+	    &sim->lacks[part][msg->from - 1][msg->to - 1];
+
+	if (lacks->term == msg->term && lacks->index > 0)
+		sim_fail(sim,
+		    "partition %u, term %" PRIu64 ": %" PRIu64
+		    " votes for %" PRIu64 ", who lacks %" PRIu64,
+		    part, msg->term, msg->from, msg->to, lacks->index);
+}
+
 /* *at is that of the term, for ever; 0: nobody yet. */
 static void
 hold_to(struct sim *sim, uint8_t *at, const struct zk_msg *msg, uint64_t who,
@@ -35,31 +89,81 @@ hold_to(struct sim *sim, uint8_t *at, const struct zk_msg *msg, uint64_t who,
 }
 
 static void
+look_at_vote(struct sim *sim, unsigned part, const struct zk_msg *msg)
+{
+	const uint64_t candidate =
+	    msg->type == ZK_MSG_VOTE ? msg->from : msg->to;
+	uint8_t *votes = &sim->votes[part][msg->from - 1][msg->term];
+
+	if (msg->type == ZK_MSG_VOTE)
+		note_question(sim, part, msg);
+	else
+		check_grant(sim, part, msg);
+	if (msg->ctx == FORGED)
+		return;
+	hold_to(sim, votes, msg, candidate, part, "the vote");
+	if (!sim->quiet && sim_chance(sim, VOTER_CRASHES_PERCENT))
+		sim->vote =
+		    (struct sim_vote){part, msg->from, candidate, msg->term};
+}
+
+static void
 look_at(struct sim *sim, unsigned part, const struct zk_msg *msg)
 {
-	uint8_t *votes, *leader;
-
 	if (part >= SIM_PARTS || msg->from == 0 || msg->from > SIM_HOSTS_MAX)
 		return;
 	if (msg->term >= SIM_TERMS) {
 		sim_fail(sim, "partition %u has too many terms", part);
 		return;
 	}
-	votes = &sim->votes[part][msg->from - 1][msg->term];
-	leader = &sim->leaders[part][msg->term];
-	if ((msg->type == ZK_MSG_VOTE && msg->ctx != FORGED) ||
-	    (msg->type == ZK_MSG_VOTE_REPLY && !msg->reject)) {
-		const uint64_t candidate =
-		    msg->type == ZK_MSG_VOTE ? msg->from : msg->to;
-
-		hold_to(sim, votes, msg, candidate, part, "the vote");
-		if (!sim->quiet && sim_chance(sim, VOTER_CRASHES_PERCENT))
-			sim->vote = (struct sim_vote){part, msg->from,
-			    candidate, msg->term};
-	}
+	if (sim->term[part] < msg->term)
+		sim->term[part] = msg->term;
+	if (msg->type == ZK_MSG_VOTE ||
+	    (msg->type == ZK_MSG_VOTE_REPLY && !msg->reject))
+		look_at_vote(sim, part, msg);
+	if (msg->type == ZK_MSG_APPEND_REPLY && !msg->reject)
+		note_progress(sim, part, msg);
 	if (msg->type == ZK_MSG_APPEND || msg->type == ZK_MSG_HEARTBEAT ||
-	    msg->type == ZK_MSG_COMMIT)
-		hold_to(sim, leader, msg, msg->from, part, "the leader");
+	    msg->type == ZK_MSG_COMMIT) {
+		hold_to(sim, &sim->leaders[part][msg->term], msg, msg->from,
+		    part, "the leader");
+		note_progress(sim, part, msg);
+	}
+}
+
+static void
+send_vote(struct sim *sim, unsigned part, const struct zk_msg *msg)
+{
+	uint8_t buf[1 + 8 + 4 + ZK_MSG_WIRE_BYTES];
+	struct zk_enc enc;
+
+	zk_enc_init(&enc, buf, sizeof(buf));
+	zk_enc_u8(&enc, ZK_TELL_RAFT);
+	zk_enc_u64(&enc, SIM_PART_ID + part);
+	zk_enc_u32(&enc, ZK_MSG_WIRE_BYTES);
+	zk_msg_encode(&enc, msg);
+	sim_send(sim, (unsigned)msg->from - 1, (unsigned)msg->to - 1, buf,
+	    enc.len);
+}
+
+void
+sim_ask_stale(struct sim *sim, unsigned part, unsigned from, unsigned to)
+{
+	const struct zk_msg msg = {
+	    .type = ZK_MSG_VOTE,
+	    .transfer = true,
+	    .from = from + 1,
+	    .to = to + 1,
+	    .term = sim->term[part] + 1,
+	    .index = 1,
+	    .log_term = 1,
+	    .ctx = FORGED,
+	};
+
+	if (from == to || msg.term < 3)
+		return;
+	sim_mark(sim, MARK_STALE_CANDIDATE);
+	send_vote(sim, part, &msg);
 }
 
 /* Another candidate of the same term asks; no vote of it will be counted. */
@@ -76,8 +180,6 @@ ask_again(struct sim *sim, const struct sim_vote *vote)
 	    .log_term = vote->term - 1,
 	    .ctx = FORGED,
 	};
-	uint8_t buf[1 + 8 + 4 + ZK_MSG_WIRE_BYTES];
-	struct zk_enc enc;
 
 	for (uint32_t i = 0; i < spec->replica_count; i++)
 		if (spec->replicas[i] != vote->voter &&
@@ -85,13 +187,7 @@ ask_again(struct sim *sim, const struct sim_vote *vote)
 			msg.from = spec->replicas[i];
 	if (msg.from == 0)
 		return;
-	zk_enc_init(&enc, buf, sizeof(buf));
-	zk_enc_u8(&enc, ZK_TELL_RAFT);
-	zk_enc_u64(&enc, spec->id);
-	zk_enc_u32(&enc, ZK_MSG_WIRE_BYTES);
-	zk_msg_encode(&enc, &msg);
-	sim_send(sim, (unsigned)msg.from - 1, (unsigned)msg.to - 1, buf,
-	    enc.len);
+	send_vote(sim, vote->part, &msg);
 }
 
 void
