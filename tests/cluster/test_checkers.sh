@@ -69,7 +69,7 @@ lay_queue() {
 	echo "0 1 1 15 25 ok 22" >"$WORK/wb.log"
 }
 queue_is_well() {
-	$LOADED "$final" "$WORK/wa.log" "$WORK/wb.log" -- "$WORK/seen" \
+	$LOADED 0 "$final" "$WORK/wa.log" "$WORK/wb.log" -- "$WORK/seen" \
 	    "$WORK/seen2"
 }
 lay_queue
@@ -99,3 +99,29 @@ bad_queue "wb 1: is after one that began later" \
     'sed -i "s/15 25/5 8/" $WORK/wb.log'
 bad_queue "$WORK/seen" 'sed -i s/a/b/ $WORK/seen'
 bad_queue "$WORK/seen2" 'cat $final $final >$WORK/seen2'
+
+# --- and of those that retention has taken something from
+retained_is_well() {
+	$LOADED "$START" "$final" "$WORK/wa.log" "$WORK/wb.log" -- \
+	    "$WORK/seen" "$WORK/seen2"
+}
+lay_retained() {
+	lay_queue
+	cp "$final" "$WORK/all"
+	START=33
+	tail -c +$((START + 1)) "$WORK/all" >"$final"
+}
+lay_retained
+check "what nobody can see any more is well, if somebody saw it" \
+    retained_is_well
+: >"$WORK/seen"
+check "or if nobody did" retained_is_well
+dd if="$WORK/all" of="$WORK/seen2" bs=1 skip=22 seek=22 count=11 2>/dev/null
+check "or if somebody saw a part of it" retained_is_well
+lay_retained
+sed -i 's/wb 1 0 1 c/wa 2 0 1 c/' "$WORK/all"
+head -c 33 "$WORK/all" >"$WORK/seen"
+refuses "wb 1: is lost" retained_is_well
+lay_retained
+START=20
+refuses "$WORK/seen" retained_is_well

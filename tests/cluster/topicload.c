@@ -4,8 +4,9 @@
  *   topicload write NAME LOG FILE...   append batches of numbered records to
  *                      the partitions in turn, and write down what was said
  *   topicload read OUT FILE            follow a partition: all that it ever
- *                      shows, from its beginning, in OUT
- *   topicload check FINAL LOG... -- OUT...   FINAL is a partition's content
+ *                      shows, where it was, in OUT; retention leaves holes
+ *   topicload check START FINAL LOG... -- OUT...   FINAL is a partition's
+ *                      content, which begins at START
  *
  * write and read go on until SIGTERM, whatever happens to the mount.
  *
@@ -13,11 +14,14 @@
  * COUNT records.  A line of a LOG: the file's last letter, number, count, when
  * it was begun and when it was over (ns), "ok" and the offset, "no" or "?".
  *
- * The check: an offset has one value, for every reader and for ever (so each
- * OUT is how FINAL begins, and what was acknowledged is where it was found
- * then); a value has one offset; batches are whole; those of one writer are in
- * its order; one that was over before another began is before it; what was
- * acknowledged is there, what was refused is not.
+ * The check: an offset has one value, for every reader and for ever (so FINAL
+ * and each OUT are the same where both have something, and what was
+ * acknowledged is where it was found then); a value has one offset; batches are
+ * whole; those of one writer are in its order; one that was over before another
+ * began is before it; what was acknowledged is there, unless nobody saw it
+ * before retention took it, what was refused is not.  A reader sees that a
+ * partition's start only grows, and that what is before it is gone; what is
+ * wrong with that is in OUT.wrong.
  */
 #include <err.h>
 #include <errno.h>
@@ -31,6 +35,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -171,16 +176,64 @@ do_write(int argc, char **argv)
 
 /* --- reading -------------------------------------------------------------- */
 
+/* A line of OUT.wrong. */
+static void
+tell_wrong(const char *out, const char *what, int64_t a, int64_t b)
+{
+	char path[4096];
+	FILE *file;
+
+	(void)snprintf(path, sizeof(path), "%s.wrong", out);
+	file = fopen(path, "ae");
+	if (file == NULL)
+		err(1, "%s", path);
+	(void)fprintf(file, "%s: %" PRId64 ", %" PRId64 "\n", what, a, b);
+	(void)fclose(file);
+}
+
+/* Where it begins now, which is not before `from`; -1: not to be had. */
+static int64_t
+start_of(const char *out, int fd, int64_t from)
+{
+	char text[32] = "", byte;
+	int64_t start;
+
+	if (fgetxattr(fd, "user.zkfs.start", text, sizeof(text) - 1) < 0)
+		return -1;
+	start = strtoll(text, NULL, 10);
+	if (start < from)
+		tell_wrong(out, "the start goes back", from, start);
+	/* At 0 a reader gets what is there. */
+	if (start > 1 && pread(fd, &byte, 1, start - 1) >= 0)
+		tell_wrong(out, "can be read before the start", start - 1,
+		    start);
+	return start;
+}
+
+/* What was to be read next is gone: where to go on.  -1: not known. */
+static int64_t
+skip_gone(const char *out, int fd, int64_t at, int64_t *start)
+{
+	const int64_t now = start_of(out, fd, *start);
+
+	if (now < 0)
+		return -1;
+	if (now <= at)
+		tell_wrong(out, "ENODATA, and the start is before it", at, now);
+	*start = now;
+	return now;
+}
+
 static int
 do_read(int argc, char **argv)
 {
 	static char buf[1 << 16];
-	off_t at = 0;
+	int64_t at = 0, start = 0;
 	int out, fd = -1;
 
 	if (argc != 2)
 		errx(2, "read OUT FILE");
-	out = open(argv[0], O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+	out = open(argv[0], O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 	if (out < 0)
 		err(1, "%s", argv[0]);
 	while (!over) {
@@ -188,10 +241,19 @@ do_read(int argc, char **argv)
 
 		if (fd < 0)
 			fd = open(argv[1], O_RDONLY | O_CLOEXEC);
-		n = fd < 0 ? -1 : pread(fd, buf, sizeof(buf), at);
-		if (n > 0 && write(out, buf, (size_t)n) != n)
+		/* From 0 on one would get what is there, wherever it is. */
+		if (fd >= 0 && at == 0)
+			at = start_of(argv[0], fd, start);
+		n = fd < 0 || at < 0 ? -1 : pread(fd, buf, sizeof(buf), at);
+		if (n > 0 && pwrite(out, buf, (size_t)n, at) != n)
 			err(1, "%s", argv[0]);
 		at += n > 0 ? n : 0;
+		if (n < 0 && at > 0 && fd >= 0 && errno == ENODATA) {
+			const int64_t to = skip_gone(argv[0], fd, at, &start);
+
+			at = to > at ? to : at;
+		}
+		at = at < 0 ? 0 : at;
 		if (n < 0 && fd >= 0) {
 			(void)close(fd);
 			fd = -1;
@@ -217,9 +279,9 @@ struct batch {
 static struct {
 	struct batch *batches;
 	size_t count, cap;
-	char *text;
+	char *text; /* 0: nobody has seen that */
 	size_t len;
-	unsigned wrong, acknowledged, unknown, came_about;
+	unsigned wrong, acknowledged, unknown, came_about, unseen;
 } the;
 
 static void
@@ -371,6 +433,30 @@ meet(const char *line, size_t len, int64_t at)
 	open_batch = batch;
 }
 
+/* Whether nobody has seen the end of so many records from there on. */
+static bool
+is_cut(int64_t place, unsigned count)
+{
+	size_t at = (size_t)place;
+
+	for (unsigned i = 0; i < count; i++) {
+		at += at < the.len ? strcspn(the.text + at, "\n") : 0;
+		if (at >= the.len || the.text[at] == '\0')
+			return at < the.len;
+		at++;
+	}
+	return false;
+}
+
+/* Whether somebody has seen what was at that place. */
+static bool
+was_seen(const struct batch *batch)
+{
+	if (batch->said >= 0)
+		return !is_cut(batch->said, batch->count);
+	return memchr(the.text, '\0', the.len) == NULL;
+}
+
 static void
 check_batch(const struct batch *batch, const struct batch *last)
 {
@@ -380,13 +466,14 @@ check_batch(const struct batch *batch, const struct batch *last)
 	the.unknown += batch->result == '?';
 	the.came_about += batch->result == '?' && batch->at >= 0;
 	if (batch->at < 0) {
-		if (batch->result == OK)
+		if (batch->result == OK && was_seen(batch))
 			wrong(batch, "is lost");
+		the.unseen += batch->result == OK;
 		return;
 	}
 	if (batch->result == NO)
 		wrong(batch, "was refused, and is there");
-	if (batch->met != batch->count)
+	if (batch->met != batch->count && !is_cut(batch->at, batch->count))
 		wrong(batch, "is not whole");
 	if (batch->result == OK && batch->said != -2 &&
 	    batch->said != batch->at)
@@ -421,45 +508,78 @@ check_batches(void)
 	}
 }
 
+/*
+ * What is in path belongs to this place, and is what others have seen there.
+ * The first one tells where the end is.
+ */
 static void
-check_reader(const char *path)
+add_text(const char *path, size_t place)
 {
+	struct batch none = {.at = -1};
 	size_t len;
 	char *text = slurp(path, &len);
-	struct batch none = {.at = -1};
 
-	if (len > the.len || memcmp(text, the.text, len) != 0)
-		wrong(&none, path);
+	if (the.text == NULL) {
+		the.len = place + len;
+		the.text = calloc(1, the.len + 1);
+	}
+	if (the.text == NULL)
+		abort();
+	if (place + len > the.len) {
+		wrong(&none, path); /* goes on beyond the end */
+		len = the.len - place;
+	}
+	for (size_t i = 0; i < len; i++) {
+		char *at = &the.text[place + i];
+
+		if (*at != '\0' && text[i] != '\0' && *at != text[i]) {
+			wrong(&none, path);
+			break;
+		}
+		if (text[i] != '\0')
+			*at = text[i];
+	}
 	free(text);
+}
+
+/* All records of which the end was seen. */
+static void
+meet_all(void)
+{
+	for (size_t at = 0; at < the.len;) {
+		const size_t len = strcspn(the.text + at, "\n");
+
+		if (at + len == the.len || the.text[at + len] == '\0') {
+			at += len;
+			while (at < the.len && the.text[at] == '\0')
+				at++;
+			continue;
+		}
+		meet(the.text + at, len + 1, (int64_t)at);
+		at += len + 1;
+	}
 }
 
 static int
 do_check(int argc, char **argv)
 {
-	int i = 1;
+	int i = 2;
 
-	if (argc < 2)
-		errx(2, "check FINAL LOG... -- OUT...");
-	the.text = slurp(argv[0], &the.len);
+	if (argc < 3)
+		errx(2, "check START FINAL LOG... -- OUT...");
+	add_text(argv[1], number_of(argv[0]));
 	for (; i < argc && strcmp(argv[i], "--") != 0; i++)
-		take_log(argv[i], argv[0][strlen(argv[0]) - 1]);
+		take_log(argv[i], argv[1][strlen(argv[1]) - 1]);
 	if (the.count > 0)
 		qsort(the.batches, the.count, sizeof(*the.batches), compare);
-	for (size_t at = 0; at < the.len;) {
-		const char *end = memchr(the.text + at, '\n', the.len - at);
-		const size_t len = end == NULL
-		    ? the.len - at
-		    : (size_t)(end - the.text) - at + 1;
-
-		meet(the.text + at, len, (int64_t)at);
-		at += len;
-	}
-	check_batches();
 	for (i++; i < argc; i++)
-		check_reader(argv[i]);
-	(void)printf("%zu bytes, %u acknowledged, %u unknown (%u came about),"
-	             " %u wrong\n",
-	    the.len, the.acknowledged, the.unknown, the.came_about, the.wrong);
+		add_text(argv[i], 0);
+	meet_all();
+	check_batches();
+	(void)printf("%zu bytes, %u acknowledged (%u gone unseen), %u unknown"
+	             " (%u came about), %u wrong\n",
+	    the.len, the.acknowledged, the.unseen, the.unknown, the.came_about,
+	    the.wrong);
 	return the.wrong > 0 || the.acknowledged == 0;
 }
 

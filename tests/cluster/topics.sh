@@ -8,7 +8,7 @@
 #   topics_stop        ends them, within a bound
 #   topics_verdict     the partitions are the same on all hosts, and as they
 #                      were for everybody; see topicload.c
-# PARTS, how many partitions (2).
+# PARTS, how many partitions (2).  RETAIN, the bytes that each keeps (all).
 
 QUEUE=$WORK/queue
 PARTS=${PARTS:-2}
@@ -18,7 +18,8 @@ mkdir -p "$QUEUE"
 topics_prepare() {
 	local i p
 	mkdir "$WORK/m1/topics/t" &&
-	    echo "partitions=$PARTS" >>"$WORK/m1/topics/t/config" || return 1
+	    printf 'partitions=%s\nretention.bytes=%s\n' "$PARTS" \
+		"${RETAIN:-none}" >"$WORK/m1/topics/t/config" || return 1
 	for i in $ALL; do
 		for ((p = 0; p < PARTS; p++)); do
 			wait_until 20 test -e "$WORK/m$i/topics/t/p$p" ||
@@ -44,6 +45,8 @@ topics_start() {
 			topics_spawn read "$QUEUE/seen$i.p$p" "${files[p]}"
 		done
 		for n in a b; do
+			# Whoever counts finds it, however late it begins.
+			: >>"$QUEUE/w$i$n.log"
 			topics_spawn write "w$i$n" "$QUEUE/w$i$n.log" \
 			    "${files[@]}"
 		done
@@ -100,6 +103,17 @@ topics_stop() {
 	QUEUE_PIDS=()
 }
 
+start_of_topic() { # PARTITION HOST
+	timeout 10 getfattr --only-values -n user.zkfs.start \
+	    "$WORK/m$2/topics/t/p$1" 2>/dev/null
+}
+# Retention may go on for a moment after the last writer; sets START.
+start_stays() { # PARTITION
+	START=$(start_of_topic "$1" 1)
+	[ -n "$START" ] && cat "$WORK/m1/topics/t/p$1" >"$QUEUE/final.p$1" &&
+	    [ "$(start_of_topic "$1" 1)" = "$START" ]
+}
+
 topics_verdict() {
 	local i p
 	for ((p = 0; p < PARTS; p++)); do
@@ -108,12 +122,17 @@ topics_verdict() {
 			    wait_until $((20 * WAITS)) cmp \
 			    "$WORK/m1/topics/t/p$p" "$WORK/m$i/topics/t/p$p"
 		done
-		cat "$WORK/m1/topics/t/p$p" >"$QUEUE/final.p$p"
+		check "p$p is read whole" wait_until 20 start_stays $p
+		[ -z "${RETAIN:-}" ] ||
+		    check "some of p$p was removed" test "$START" -gt 0
 		check "p$p is what was said of it" sh -c '"$0" "$@" >&9' \
-		    "$BUILD/tests/cluster/topicload" check "$QUEUE/final.p$p" \
+		    "$BUILD/tests/cluster/topicload" check "$START" \
+		    "$QUEUE/final.p$p" \
 		    "$QUEUE"/w*.log -- "$QUEUE"/seen*.p$p 9>"$QUEUE/verdict"
 		cat "$QUEUE/verdict"
 	done
+	same "each reader saw the start grow, and nothing before it" "" \
+	    "$(cat "$QUEUE"/*.wrong 2>/dev/null | head)"
 	[ ! -s "$QUEUE/errors" ] || cat "$QUEUE/errors"
 }
 
