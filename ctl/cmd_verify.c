@@ -12,6 +12,7 @@
 #include "ctl/say.h"
 #include "ctl/table.h"
 #include "ctl/text.h"
+#include "ctl/verify.h"
 #include "ctl/where.h"
 
 #define FILE_BYTES_MAX ((size_t)1024 * 1024)
@@ -107,8 +108,24 @@ wait_compared(const struct zk_ctl *ctl, const struct zk_ctl_mount *mount,
 	return rc;
 }
 
+/* An exit status. */
 static int
-verify(struct zk_ctl *ctl, uint32_t wait_ms, bool json)
+verify_topics(struct zk_ctl *ctl, bool json)
+{
+	struct zk_ctl_verified found;
+
+	if (zk_ctl_verify_topics(ctl, &found) < 0 || found.wrong > 0 ||
+	    found.unfinished > 0)
+		return ZK_EXIT_FAILED;
+	if (!json && found.partitions > 0)
+		(void)printf("the replicas of %" PRIu64
+		             " partitions are equal (%" PRIu64 " bytes)\n",
+		    found.partitions, found.bytes);
+	return ZK_EXIT_OK;
+}
+
+static int
+verify(struct zk_ctl *ctl, uint32_t wait_ms, bool json, bool tree_alone)
 {
 	const struct zk_ctl_mount *mount;
 	struct result r = {0};
@@ -136,8 +153,9 @@ verify(struct zk_ctl *ctl, uint32_t wait_ms, bool json)
 		(void)puts("one member: nothing to compare it with");
 	else if (!json)
 		(void)printf("the trees of %u members are equal\n", r.members);
-	return r.members > 0 && r.compared == r.members ? ZK_EXIT_OK
-	                                                : ZK_EXIT_FAILED;
+	if (r.members == 0 || r.compared < r.members)
+		return ZK_EXIT_FAILED;
+	return tree_alone ? ZK_EXIT_OK : verify_topics(ctl, json);
 }
 
 static int
@@ -146,17 +164,19 @@ run(struct zk_ctl *ctl, int argc, char **argv)
 	static const struct option options[] = {
 	    ZK_CTL_LONG,
 	    {"json", no_argument, NULL, 'j'},
+	    {"tree", no_argument, NULL, 't'},
 	    {"wait", required_argument, NULL, 'w'},
 	    {0},
 	};
 	uint32_t wait_ms = WAIT_USUAL_MS;
-	bool json = false;
+	bool json = false, tree_alone = false;
 	int option, status;
 
-	while ((option = getopt_long(argc, argv, ZK_CTL_SHORT "jw:", options,
+	while ((option = getopt_long(argc, argv, ZK_CTL_SHORT "jtw:", options,
 	            NULL)) != -1) {
-		if (option == 'j') {
-			json = true;
+		if (option == 'j' || option == 't') {
+			json = json || option == 'j';
+			tree_alone = tree_alone || option == 't';
 			continue;
 		}
 		status = option == 'w' ? zk_ctl_option_seconds(ctl, &wait_ms)
@@ -166,16 +186,17 @@ run(struct zk_ctl *ctl, int argc, char **argv)
 	}
 	if (argc != optind)
 		return zk_ctl_usage(ctl);
-	return verify(ctl, wait_ms, json);
+	return verify(ctl, wait_ms, json, tree_alone);
 }
 
 const struct zk_ctl_command zk_ctl_verify = {
     .name = "verify",
-    .arguments = "[-j] [-w SECONDS] [-m DIR]",
-    .summary = "Compare the trees of all members",
+    .arguments = "[-jt] [-w SECONDS] [-m DIR]",
+    .summary = "Compare the trees of all members, and the partitions",
     .details =
         "  -j, --json          as an array of JSON\n"
         "  -m, --mount DIR     the mount to ask\n"
+        "  -t, --tree          not the partitions of topics\n"
         "  -w, --wait SECONDS  for those that are not compared yet; 30\n\n"
         "Exit status: 0 when all are equal, 1 when one differs or could not "
         "be\n"

@@ -103,6 +103,7 @@ static const enum zk_request_kind kinds[] = {
     [ZK_ASK_INFO] = ZK_REQUEST_INFO,
     [ZK_ASK_READ] = ZK_REQUEST_READ,
     [ZK_ASK_TIME] = ZK_REQUEST_TIME,
+    [ZK_ASK_DIGEST] = ZK_REQUEST_DIGEST,
 };
 
 static int
@@ -124,6 +125,14 @@ port_ask(void *impl, const struct zk_ask *ask, zk_told_fn told, void *arg)
 	rc = info_of(port, ask->partition, &info);
 	if (rc < 0 && rc != -EREMOTE)
 		return rc;
+	if (ask->kind == ZK_ASK_DIGEST) {
+		rc = zk_broker_info(broker_of(port), ask->partition, &info);
+		if (rc == 0 && ask->replica >= info.replica_count)
+			rc = -EINVAL;
+		if (rc < 0)
+			return rc;
+		request.node = info.replicas[ask->replica];
+	}
 	asked = malloc(sizeof(*asked));
 	if (asked == NULL)
 		return -ENOMEM;

@@ -2,10 +2,12 @@
 #include <string.h>
 
 #include "base/ack.h"
+#include "base/digest.h"
 #include "base/next.h"
 #include "fs/next_impl.h"
 #include "fs/ops.h"
 #include "fs/reply.h"
+#include "fs/topic.h"
 
 /*
  * How often a record was tried, by whoever in its group; see base/next.h.  The
@@ -134,10 +136,18 @@ zk_op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned int request, void *arg,
 {
 	struct zk_handle *handle =
 	    (flags & FUSE_IOCTL_DIR) != 0 ? NULL : zk_handle_of(fi);
+	struct zk_partition_digest digest;
 	uint32_t begun;
 
 	(void)ino;
 	(void)arg;
+	if (handle != NULL && handle->kind == ZK_NODE_PARTITION &&
+	    request == ZK_PARTITION_DIGEST && in_len == sizeof(digest) &&
+	    out_len == sizeof(digest)) {
+		memcpy(&digest, in, sizeof(digest));
+		zk_topic_digest(req, handle, &digest);
+		return;
+	}
 	if (handle == NULL || handle->next == NULL || request != ZK_NEXT_TRY ||
 	    in_len != sizeof(begun) || out_len != sizeof(begun)) {
 		zk_reply_rc(req, -ENOTTY);

@@ -62,6 +62,8 @@ enum zk_ask_kind {
 	ZK_ASK_INFO,
 	ZK_ASK_READ, /* up to want bytes from offset */
 	ZK_ASK_TIME, /* offset: of the first record not older than time */
+	/* What READ gives at the replica of that number: bytes << 32 | CRC. */
+	ZK_ASK_DIGEST,
 };
 
 struct zk_ask {
@@ -70,6 +72,7 @@ struct zk_ask {
 	uint64_t offset;
 	struct zk_stamp time;
 	uint32_t want;
+	uint32_t replica; /* DIGEST: its place in user.zkfs.replicas */
 	const void *bytes;
 	size_t len;
 };

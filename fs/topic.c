@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/digest.h"
 #include "fs/reply.h"
 #include "fs/topic_impl.h"
 #include "fs/vxattr.h"
@@ -509,4 +510,40 @@ zk_topic_getxattr(fuse_req_t req, uint64_t ino, const char *name, size_t size)
 	(void)strncpy(q.name, known, sizeof(q.name) - 1);
 	with_info(req, ino, &q);
 	return true;
+}
+
+/* --- digests -------------------------------------------------------------- */
+
+static void
+digest_answer(struct zk_call *call, const struct zk_outcome *out)
+{
+	const struct zk_ask *ask = call->extra;
+	const struct zk_partition_digest digest = {
+	    .offset = ask->offset,
+	    .want = (uint32_t)(out->offset >> 32),
+	    .replica = (uint32_t)out->offset,
+	};
+
+	if (out->rc < 0)
+		zk_reply_rc_ino(call->req, out->rc);
+	else
+		(void)fuse_reply_ioctl(call->req, 0, &digest, sizeof(digest));
+}
+
+void
+zk_topic_digest(fuse_req_t req, struct zk_handle *handle,
+    const struct zk_partition_digest *digest)
+{
+	struct zk_fs *fs = zk_fs_of(req);
+	const struct zk_ask ask = {
+	    .kind = ZK_ASK_DIGEST,
+	    .partition = handle->ino,
+	    .offset = digest->offset,
+	    .want = digest->want < ZK_WRITE_MAX ? digest->want : ZK_WRITE_MAX,
+	    .replica = digest->replica,
+	};
+	struct zk_call *call = zk_topic_ask(fs, req, &ask, digest_answer);
+
+	if (call != NULL)
+		zk_call_submit(call);
 }

@@ -57,6 +57,10 @@ bool zk_topic_read_offset(fuse_req_t req, struct zk_handle *handle, size_t size,
     uint64_t off);
 void zk_topic_write(fuse_req_t req, struct zk_handle *handle, const char *buf,
     size_t size, int flags);
+/* Replies to an ioctl(2); see base/digest.h. */
+struct zk_partition_digest;
+void zk_topic_digest(fuse_req_t req, struct zk_handle *handle,
+    const struct zk_partition_digest *digest);
 /*
  * A write to a group's offset: true when it says where, instead of a number;
  * then it replies.

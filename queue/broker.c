@@ -96,6 +96,7 @@ zk_broker_submit(struct zk_broker *b, struct zk_request_list *list)
 		case ZK_REQUEST_READ:
 		case ZK_REQUEST_TIME:
 		case ZK_REQUEST_RECORD:
+		case ZK_REQUEST_DIGEST:
 			zk_ask_submit(b, request);
 			break;
 		case ZK_REQUEST_SET:

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/crc32c.h"
 #include "base/err.h"
 #include "queue/broker_impl.h"
 
@@ -89,6 +90,26 @@ struct question {
 	uint32_t want;
 };
 
+static int
+sum_up(struct zk_part *part, struct zk_tx *tx, const struct zk_bounds *bounds,
+    const struct question *q, uint64_t *ret_sum)
+{
+	struct zk_broker *b = part->broker;
+	size_t len = 0;
+	int rc;
+
+	if (b->read_bytes == NULL)
+		b->read_bytes = malloc(ZK_PARTITION_READ_MAX);
+	if (b->read_bytes == NULL)
+		return -ENOMEM;
+	rc =
+	    zk_bounds_read(tx, bounds, q->offset, b->read_bytes, q->want, &len);
+	if (rc == 0)
+		*ret_sum =
+		    (uint64_t)len << 32 | zk_crc32c(0, b->read_bytes, len);
+	return rc;
+}
+
 /* *ret_len bytes are in b->read_bytes. */
 static int
 answer_here(struct zk_part *part, const struct question *q,
@@ -124,6 +145,8 @@ answer_here(struct zk_part *part, const struct question *q,
 		*ret_offset = q->offset;
 		return zk_bounds_read(tx, &bounds, q->offset, b->read_bytes,
 		    q->want, ret_len);
+	case ZK_REQUEST_DIGEST:
+		return sum_up(part, tx, &bounds, q, ret_offset);
 	default:
 		return 0;
 	}
@@ -169,7 +192,7 @@ zk_ask_on_ask(struct zk_broker *b, uint64_t from, uint64_t id,
 	q.want = zk_dec_u32(dec);
 	seen = zk_dec_u64(dec);
 	if (dec->failed || q.kind < ZK_REQUEST_INFO ||
-	    q.kind > ZK_REQUEST_RECORD || q.want > ZK_PARTITION_READ_MAX)
+	    q.kind > ZK_REQUEST_DIGEST || q.want > ZK_PARTITION_READ_MAX)
 		return -EPROTO;
 	if (part == NULL)
 		return 0;
@@ -179,9 +202,8 @@ zk_ask_on_ask(struct zk_broker *b, uint64_t from, uint64_t id,
 		return reply(part, from, number, -ZK_ENOTLEADER, 0, 0);
 	if (b->served_bytes > SERVED_BYTES_MAX)
 		return reply(part, from, number, -EAGAIN, 0, 0);
+	/* Damage is told to whoever asks, as here. */
 	rc = answer_here(part, &q, &offset, &len);
-	if (rc == -ZK_ECORRUPT)
-		return zk_broker_fail(b, rc);
 	return reply(part, from, number, rc, offset, len);
 }
 
@@ -227,8 +249,6 @@ answer_own(struct zk_part *part, struct zk_request *request)
 		reply->len = len;
 	}
 	reply->info = part->info;
-	if (rc == -ZK_ECORRUPT)
-		(void)zk_broker_fail(b, rc);
 	zk_broker_answer(b, request, rc);
 }
 
@@ -251,23 +271,49 @@ ask(struct zk_part *part, struct zk_request *request, uint64_t to)
 	zk_host_commit(b, to, ZK_BROKER_FAST, &enc);
 }
 
+/* All but what another replica is to answer. */
+static void
+answer_all_own(struct zk_part *part)
+{
+	const uint64_t self = part->broker->options.self;
+	struct zk_request_list list = part->asks;
+	struct zk_request *request;
+
+	zk_request_list_init(&part->asks);
+	while ((request = zk_request_list_pop(&list)) != NULL)
+		if (request->node == 0 || request->node == self)
+			answer_own(part, request);
+		else
+			zk_request_list_add(&part->asks, request);
+}
+
+static void
+ask_all(struct zk_part *part, uint64_t aim)
+{
+	const uint64_t self = part->broker->options.self;
+
+	for (struct zk_request *request = part->asks.first; request != NULL;
+	     request = request->next) {
+		const uint64_t to = request->node != 0 ? request->node : aim;
+
+		if (request->asked_ms == 0 && to != 0 && to != self)
+			ask(part, request, to);
+	}
+}
+
 void
 zk_ask_pump(struct zk_part *part)
 {
 	struct zk_broker *b = part->broker;
-	struct zk_request *request;
 	uint64_t aim;
 
 	if (zk_part_is_local(part)) {
-		while ((request = zk_request_list_pop(&part->asks)) != NULL)
-			answer_own(part, request);
+		answer_all_own(part);
+		ask_all(part, 0);
 		return;
 	}
 	aim = zk_part_aim(part);
-	for (request = part->asks.first; aim != 0 && request != NULL;
-	     request = request->next)
-		if (request->asked_ms == 0)
-			ask(part, request, aim);
+	ask_all(part, aim);
 	if (part->watch_count > 0 && aim != 0 &&
 	    (part->watch_ms == 0 ||
 	        zk_broker_now(b) - part->watch_ms >= WATCH_AGAIN_MS)) {
@@ -352,7 +398,7 @@ zk_ask_on_reply(struct zk_broker *b, uint64_t from, uint64_t id,
 	if (request == NULL)
 		return 0;
 	if (rc == -ZK_ENOTLEADER || rc == -EAGAIN) {
-		if (rc == -ZK_ENOTLEADER)
+		if (rc == -ZK_ENOTLEADER && request->node == 0)
 			zk_part_hear_leader(part, from, info.leader, 0);
 		/* Soon again. */
 		request->asked_ms = zk_broker_now(b) - AGAIN_MS + SOON_MS;

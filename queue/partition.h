@@ -69,6 +69,8 @@ enum zk_request_kind {
 	ZK_REQUEST_READ,   /* up to `want` bytes from offset */
 	ZK_REQUEST_TIME,   /* offset of the first record not older than time */
 	ZK_REQUEST_RECORD, /* offset of the first record at or after offset */
+	/* What READ gives, summed up, at the replica `node`; see zk_reply. */
+	ZK_REQUEST_DIGEST,
 	/* For the one who reads the tree; answered at once. */
 	ZK_REQUEST_SET,
 	ZK_REQUEST_DROP,
@@ -91,7 +93,8 @@ struct zk_reply {
 	int rc;
 	/*
 	 * APPEND: of the first byte; TIME, RECORD: what was asked for, the
-	 * end if there is no such record yet.
+	 * end if there is no such record yet.  DIGEST: how many bytes, in the
+	 * upper half, and their CRC-32C.
 	 */
 	uint64_t offset;
 	/* READ: may be fewer than wanted; none: offset is the end, or later. */
@@ -108,9 +111,10 @@ struct zk_request {
 	struct zk_request *next;
 	enum zk_request_kind kind;
 	uint64_t partition;
-	uint64_t offset;      /* READ, RECORD */
+	uint64_t offset;      /* READ, RECORD, DIGEST */
+	uint64_t node;        /* DIGEST; 0: any */
 	struct zk_stamp time; /* TIME */
-	uint32_t want;        /* READ */
+	uint32_t want;        /* READ, DIGEST */
 	zk_reply_fn done;     /* NULL: nobody wants to know */
 	void *arg;
 	struct zk_partition_spec *spec; /* SET; freed with the request */

@@ -22,4 +22,55 @@ check "which it names" grep -q 'not compared in time: z3' "$WORK/out"
 
 must start_member 3
 check "it is back, and equal" "$BUILD/zkfs" -m "$WORK/m3" verify
+
+# --- partitions
+T=$WORK/m1/topics/t
+must mkdir "$T"
+echo partitions=2 >>"$T/config"
+must wait_until 20 test -e "$T/p1"
+must python3 - "$T" <<'END'
+import os, sys
+for part in "p0", "p1":
+    fd = os.open(sys.argv[1] + "/" + part, os.O_WRONLY | os.O_APPEND)
+    for i in range(30):
+        os.write(fd, b"%s-%05d\n" % (part.encode(), i) * (1 + 977 * i))
+    os.close(fd)
+END
+bytes=$(($(stat -c %s "$T/p0") + $(stat -c %s "$T/p1")))
+for i in 1 2 3; do
+	check "the partitions are equal, says z$i" bash -c '"$@" | grep -qF \
+	    "of 2 partitions are equal ($0 bytes)"' $bytes \
+	    "$BUILD/zkfs" -m "$WORK/m$i" verify
+done
+check "or it does not look" bash -c '! "$@" | grep -q partitions' - \
+    "$BUILD/zkfs" -m "$WORK/m1" verify -t
+# One byte of one record, wherever the file has it.
+stop_member 2
+must python3 - "$WORK/d2/topics.mdb" <<'END'
+import re, sys
+with open(sys.argv[1], "r+b") as f:
+    data = f.read()
+    found = [m.start() for m in re.finditer(b"p1-00007\n", data)]
+    assert found
+    for at in found[1::500]:
+        f.seek(at)
+        f.write(b"q")
+END
+must start_member 2
+said() {
+	"$BUILD/zkfs" -m "$WORK/m$1" verify >"$WORK/out" 2>&1
+	local status=$?
+	cat "$WORK/out"
+	[ $status -eq 1 ] && grep -q "topics/t/p1: z2 is damaged near offset" \
+	    "$WORK/out" && ! grep -q "p0\|z1 \(is\|differs\)\|z3 " <(
+		grep topics/ "$WORK/out"
+	)
+}
+for i in 1 2 3; do
+	check "a record of z2 is damaged, says z$i" said $i
+done
+check "nobody minds who does not read it there" bash -c \
+    'cmp "$0/p0" "$1/p0" && cat "$1/p1" >"$2"' "$T" \
+    "$WORK/m3/topics/t" "$WORK/text"
+check "its daemon goes on" bash -c 'echo more >>"$0"' "$WORK/m2/topics/t/p1"
 must stop_all
