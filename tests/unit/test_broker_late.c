@@ -13,7 +13,7 @@ three(void)
 	struct zk_partition_spec spec;
 	struct zk_partition_info info;
 
-	rig.linger_ms = 30;
+	rig.linger_ms = 10;
 	rig_init(3);
 	for (unsigned id = 0; id < 3; id++)
 		rig_open(id);
@@ -58,11 +58,11 @@ Test(broker_late, waits_where_nobody_does, .init = three, .fini = rig_fini)
 	(void)rig_append_ok(lead, "second\n");
 	frames = rig.hosts[lead].frames;
 	cr_expect_eq(seen_by(one), before);
-	rig_run(10);
+	rig_run(5);
 	cr_expect_eq(seen_by(one), before);
 	cr_expect_leq(rig.hosts[lead].frames, frames + 2,
 	    "but for signs of life");
-	rig_run(40);
+	rig_run(10);
 	cr_expect_eq(seen_by(one), before + 7, "but not for long");
 	cr_expect_eq(seen_by(other), before + 7);
 }
