@@ -42,9 +42,13 @@ ensure_notes(struct zk_env *env, size_t len)
 		return true;
 	while (cap < need)
 		cap *= 2;
-	grown = realloc(env->notes, cap);
+	/* Whole pages, which can be written past the page cache. */
+	grown = aligned_alloc(BLOCK_BYTES, cap);
 	if (grown == NULL)
 		return false;
+	if (env->notes != NULL)
+		memcpy(grown, env->notes, env->notes_cap);
+	free(env->notes);
 	env->notes = grown;
 	env->notes_cap = cap;
 	return true;

@@ -23,6 +23,11 @@ enum { KIND_ROWS = 1, KIND_VOID };
 
 struct zk_journal {
 	int fd; /* O_DSYNC */
+	/*
+	 * Also O_DIRECT, for records: through the page cache a flush copies
+	 * them and looks for them again.  -1: not on this file system.
+	 */
+	int direct_fd;
 	uint64_t ring;
 	uint64_t generation; /* of the newest slot; zk_journal_checkpoint() */
 	uint64_t sequence;   /* of the last record */
@@ -64,6 +69,23 @@ write_at(const struct zk_journal *j, const void *buf, size_t len, uint64_t off)
 		return 0;
 	/* Whatever it says: nobody knows what the disk holds now. */
 	return -EIO;
+}
+
+/* Past the page cache, where that is possible with these bytes. */
+static int
+write_record(struct zk_journal *j, const void *buf, size_t len, uint64_t off)
+{
+	ssize_t n;
+
+	if (j->direct_fd < 0 || (uintptr_t)buf % BLOCK != 0)
+		return write_at(j, buf, len, off);
+	n = pwrite(j->direct_fd, buf, len, (off_t)off);
+	if (n >= 0 || errno != EINVAL)
+		return n == (ssize_t)len ? 0 : -EIO;
+	/* It took the flag, and wants more than pages: nothing was written. */
+	(void)close(j->direct_fd);
+	j->direct_fd = -1;
+	return write_at(j, buf, len, off);
 }
 
 /* --- the slots ------------------------------------------------------------ */
@@ -357,7 +379,7 @@ append(struct zk_journal *j, uint32_t kind, uint8_t *buf, size_t len)
 	zk_enc_init(&enc, buf + 4, 4);
 	zk_enc_u32(&enc, zk_crc32c(0, buf + 8, used - 8));
 	memset(buf + used, 0, bytes - used);
-	rc = write_at(j, buf, bytes, RING_AT + place % j->ring);
+	rc = write_record(j, buf, bytes, RING_AT + place % j->ring);
 	if (rc < 0)
 		return rc;
 	j->sequence++;
@@ -408,6 +430,9 @@ open_file(int dir_fd, const char *name, int flags,
 	j->fd =
 	    openat(dir_fd, name, O_RDWR | O_DSYNC | O_CLOEXEC | flags, 0600);
 	rc = j->fd < 0 ? -errno : 0;
+	j->direct_fd = rc < 0
+	    ? -1
+	    : openat(dir_fd, name, O_RDWR | O_DSYNC | O_DIRECT | O_CLOEXEC);
 	if (rc == 0) {
 		j->block = aligned_alloc(BLOCK, BLOCK);
 		rc = j->block == NULL ? -ENOMEM : 0;
@@ -509,6 +534,8 @@ zk_journal_close(struct zk_journal *j)
 		return;
 	if (j->fd >= 0)
 		(void)close(j->fd);
+	if (j->direct_fd >= 0)
+		(void)close(j->direct_fd);
 	free(j->block);
 	free(j);
 }

@@ -83,7 +83,8 @@ uint64_t zk_journal_last(const struct zk_journal *j); /* its sequence */
 
 /*
  * Append the len bytes at buf + ZK_JOURNAL_HEAD as the next record; the head
- * is filled in here, and buf has room for padding to a whole block.  Durable
+ * is filled in here, and buf has room for padding to a whole block; it costs
+ * less when it begins at a page.  Durable
  * when it returns 0; on failure the process must end.
  */
 int zk_journal_append(struct zk_journal *j, void *buf, size_t len);
