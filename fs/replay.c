@@ -333,8 +333,7 @@ attempt(struct zk_fs *fs, struct zk_order *order, const struct zk_task *task,
 		r->pause_ms = PAUSE_MS_MIN;
 	}
 	for (unsigned i = 0; i < 2; i++)
-		if (is_missing(r, order->sides[i].dir))
-			order->sides[i].unknown = true;
+		order->sides[i].unknown |= is_missing(r, order->sides[i].dir);
 	if (rc == 0)
 		r->counts.raised++;
 	(void)pthread_mutex_unlock(&r->lock);
@@ -447,12 +446,24 @@ take_up(struct zk_replay *r)
 	return may;
 }
 
+/* Not until it is told does the helper let go of what it has open. */
+static void
+tell_rest(struct zk_replay *r)
+{
+	const struct zk_task task = {.act = ZK_TASK_REST};
+	const int flags = MSG_NOSIGNAL | MSG_DONTWAIT;
+
+	if (r->socket >= 0)
+		(void)send(r->socket, &task, sizeof(task), flags);
+}
+
 static void *
 feed(void *arg)
 {
 	struct zk_fs *fs = arg;
 	struct zk_replay *r = &fs->replay;
 	struct zk_order *order;
+	bool rested = true;
 
 	(void)prctl(PR_SET_NAME, "replay");
 	if (attach(fs) < 0)
@@ -466,6 +477,9 @@ feed(void *arg)
 			break;
 		(void)pthread_mutex_unlock(&r->lock);
 		if (order == NULL) {
+			if (!rested)
+				tell_rest(r);
+			rested = true;
 			/* Unasked it says nothing: it has ended. */
 			if (wait_event(fs, -1) == 0 && take_up(r))
 				restart(fs);
@@ -474,6 +488,7 @@ feed(void *arg)
 			continue;
 		}
 		carry_out(fs, order);
+		rested = false;
 		(void)pthread_mutex_lock(&r->lock);
 		zk_queue_done(&r->queue, order);
 		r->current = NULL;

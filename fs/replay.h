@@ -107,6 +107,7 @@ enum zk_task_act {
 	ZK_TASK_MODIFY,   /* IN_MODIFY alone */
 	ZK_TASK_WRITE,    /* IN_OPEN, IN_MODIFY, IN_CLOSE_WRITE */
 	ZK_TASK_ATTRIB,
+	ZK_TASK_REST, /* there is nothing to do; this is not answered */
 };
 
 /* One system call of the helper: the message to it. */

@@ -55,16 +55,39 @@ open_ino(uint64_t ino, int flags)
 	return fd < 0 ? -errno : fd;
 }
 
+/*
+ * The directory of the last task, as long as the next ones are in the same, and
+ * until ZK_TASK_REST: the kernel drops the name of a directory with that of the
+ * last thing in it, and must find it anew each time.
+ */
+static struct {
+	int fd;
+	uint64_t dir;
+} held = {.fd = -1};
+
+static void
+let_go(void)
+{
+	if (held.fd >= 0)
+		(void)close(held.fd);
+	held.fd = -1;
+	held.dir = 0;
+}
+
 static int
 open_dir(uint64_t dir)
 {
-	return dir == 0 ? scratch : open_ino(dir, O_PATH | O_DIRECTORY);
+	if (dir == 0)
+		return scratch;
+	if (dir == held.dir)
+		return held.fd;
+	return open_ino(dir, O_PATH | O_DIRECTORY);
 }
 
 static void
 close_dir(int fd)
 {
-	if (fd >= 0 && fd != scratch)
+	if (fd >= 0 && fd != scratch && fd != held.fd)
 		(void)close(fd);
 }
 
@@ -210,10 +233,17 @@ perform(const struct zk_task *task)
 {
 	int dir = scratch, rc = -EINVAL;
 
+	/* It may be what the task ends: nobody has it open then. */
+	if (task->name[0] == '\0' || task->dir != held.dir)
+		let_go();
 	if (task->name[0] != '\0')
 		dir = open_dir(task->dir);
 	if (dir < 0)
 		return dir;
+	if (dir != scratch) {
+		held.fd = dir;
+		held.dir = task->dir;
+	}
 	switch (task->act) {
 	case ZK_TASK_CREATE:
 		rc = create(dir, task);
@@ -236,7 +266,8 @@ perform(const struct zk_task *task)
 	default:
 		break;
 	}
-	close_dir(dir);
+	if (rc < 0)
+		let_go();
 	return rc;
 }
 
@@ -277,6 +308,11 @@ serve(void)
 		n = recv(SOCKET, &message, sizeof(message), 0);
 		if (n < 0 && errno == EINTR)
 			continue;
+		if (n == (ssize_t)sizeof(message.task) &&
+		    message.task.act == ZK_TASK_REST) {
+			let_go();
+			continue;
+		}
 		if (n == (ssize_t)sizeof(message.attach) &&
 		    message.attach.act == ZK_TASK_ATTACH)
 			result.rc = attach(message.attach.mountpoint);
