@@ -103,6 +103,7 @@ if command -v entr >/dev/null; then
 	for how in put replace append; do
 		check "entr: $how" wait_until 20 runs_for $how $how $how
 	done
+	[ "$failures" -eq 0 ] || tail -n 5 "$WORK/entr.out"
 	check_not "entr: it never ran for nothing" has_line "$WORK/entr.out" \
 	    one
 	end "$entr"
