@@ -57,9 +57,29 @@ plan_delete(struct zk_fs *fs, const struct zk_order *order,
 	return order->nlink == 0 && knows(fs, order->ino);
 }
 
+/*
+ * Neither the places nor the node are known, but what was replaced is: at least
+ * its IN_DELETE_SELF.
+ */
 static bool
-plan_rename(struct zk_fs *fs, const struct zk_order *order,
-    struct zk_task *task)
+plan_replaced(struct zk_fs *fs, struct zk_order *order, struct zk_task *task)
+{
+	if (order->ino2 == 0 || order->exchange)
+		return false;
+	(void)pthread_mutex_lock(&fs->replay.lock);
+	order->kind = ZK_ORDER_DELETE;
+	order->ino = order->ino2;
+	order->type = order->type2;
+	order->nlink = order->nlink2;
+	order->ino2 = 0;
+	order->sides[0].unknown = true;
+	(void)pthread_mutex_unlock(&fs->replay.lock);
+	*task = (struct zk_task){.ino = order->ino, .type = order->type};
+	return plan_delete(fs, order, task);
+}
+
+static bool
+plan_rename(struct zk_fs *fs, struct zk_order *order, struct zk_task *task)
 {
 	const struct zk_order_side *from = &order->sides[order->back];
 	const struct zk_order_side *to = &order->sides[!order->back];
@@ -75,7 +95,8 @@ plan_rename(struct zk_fs *fs, const struct zk_order *order,
 	if (use_to)
 		set_place(to, &task->dir2, task->name2);
 	/* With neither at least IN_MOVE_SELF. */
-	return use_from || use_to || knows(fs, order->ino);
+	return use_from || use_to || knows(fs, order->ino) ||
+	    plan_replaced(fs, order, task);
 }
 
 /*

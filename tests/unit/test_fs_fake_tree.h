@@ -266,6 +266,7 @@ fake_rename(struct fake *f, const struct zk_command *c, struct fake_told *told)
 	struct fake_entry *e = fake_entry(f, c->ino, c->name, c->name_len);
 	struct fake_entry *to = fake_entry(f, c->ino2, c->name2, c->name2_len);
 	struct zk_change *change;
+	uint64_t replaced = 0;
 
 	if (e == NULL)
 		return -ENOENT;
@@ -277,8 +278,11 @@ fake_rename(struct fake *f, const struct zk_command *c, struct fake_told *told)
 		e->ino = ino;
 		return 0;
 	}
-	if (to != NULL)
+	if (to != NULL) {
+		replaced = to->ino;
 		fake_drop(f, to, told);
+		told->count--; /* it is part of this one */
+	}
 	fake_tell(f, told, ZK_CHANGE_RENAME, e->parent, e->name, e->ino);
 	e->parent = c->ino2;
 	(void)snprintf(e->name, sizeof(e->name), "%.*s", (int)c->name2_len,
@@ -287,6 +291,12 @@ fake_rename(struct fake *f, const struct zk_command *c, struct fake_told *told)
 	change->parent2 = c->ino2;
 	change->name2 = strcpy(told->names[15], e->name);
 	change->name2_len = c->name2_len;
+	if (replaced != 0) {
+		change->ino2 = replaced;
+		change->type2 = f->nodes[replaced].attr.mode & S_IFMT;
+		change->nlink2 = f->nodes[replaced].attr.nlink;
+		change->orphan = change->nlink2 == 0;
+	}
 	return 0;
 }
 

@@ -435,3 +435,32 @@ Test(watch, a_change_under_a_link_that_is_gone_is_told_to_the_other)
 	    "CREATE other; MODIFY f; CLOSE_WRITE f; MODIFY g; DELETE f; ");
 	cr_expect_str_eq(get("g"), "vw");
 }
+
+/* Who watches the file alone does not make the kernel know its directory. */
+Test(watch, what_was_replaced_is_told_where_its_directory_is_not_known)
+{
+	const int own = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	struct pollfd fd = {.fd = own, .events = POLLIN};
+	struct inotify_event event = {0};
+	uint32_t seen = 0;
+	char buf[256];
+	pid_t pid;
+
+	cr_assert_eq(mkdir("d", 0755), 0);
+	put("d/f", "v");
+	put("d/new", "w");
+	cr_assert(inotify_add_watch(own, "d/f", IN_DELETE_SELF) >= 0);
+	pid = stop_helper();
+	serve_tell("put other x");
+	serve_tell("rename d/new d/f");
+	EVENTUALLY(access("d/new", F_OK) != 0);
+	drop_caches();
+	(void)kill(pid, SIGCONT);
+	while ((seen & IN_DELETE_SELF) == 0) {
+		cr_assert_eq(poll(&fd, 1, 10000), 1, "IN_DELETE_SELF");
+		cr_assert(read(own, buf, sizeof(buf)) > 0);
+		memcpy(&event, buf, sizeof(event));
+		seen |= event.mask;
+	}
+	(void)close(own);
+}
