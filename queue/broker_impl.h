@@ -160,6 +160,14 @@ struct zk_group {
 
 	struct zk_writers writers;
 
+	/*
+	 * The log's end as it was found at the start: more may be committed,
+	 * and have been told, than is known.  0: it is known, or nobody came
+	 * for FOUND_MS who could tell.
+	 */
+	uint64_t found_index;
+	uint32_t found_ms; /* since then */
+
 	/* Of a log that was given up once; see zk_group_is_behind(). */
 	uint64_t floor_term, floor_index;
 
@@ -477,8 +485,10 @@ zk_group_leads(const struct zk_group *g)
 {
 	return g->raft.role == ZK_LEADER;
 }
-/* It has a vote and its data can be read. */
+/* It has a vote, and its data can be read up to where all know of it. */
 bool zk_group_is_readable(const struct zk_group *g);
+/* What was committed when it was started is known by now. */
+void zk_group_now_known(struct zk_group *g);
 int zk_group_save(struct zk_group *g);
 
 /* group_start.c */

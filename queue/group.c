@@ -19,6 +19,9 @@
 /* Write the state when so much was applied since, and something is written. */
 #define SAVE_ENTRIES 256u
 
+/* So long after a start nobody may come any more. */
+#define FOUND_MS 5000u
+
 bool
 zk_group_is_alone(const struct zk_group *g)
 {
@@ -30,7 +33,18 @@ zk_group_is_alone(const struct zk_group *g)
 bool
 zk_group_is_readable(const struct zk_group *g)
 {
-	return zk_raft_conf_is_voter(zk_raft_conf(&g->raft), g->raft.self);
+	return g->found_index == 0 &&
+	    zk_raft_conf_is_voter(zk_raft_conf(&g->raft), g->raft.self);
+}
+
+void
+zk_group_now_known(struct zk_group *g)
+{
+	if (g->found_index == 0)
+		return;
+	g->found_index = 0;
+	g->part->info_changed = true;
+	zk_broker_touch(g->part);
 }
 
 struct zk_head *
@@ -192,6 +206,8 @@ cut_log(struct zk_group *g, uint64_t from, uint64_t last)
 
 	ZK_ASSERT(from > state->commit_index);
 
+	if (g->found_index >= from)
+		g->found_index = from - 1;
 	b->counts.truncations++;
 	rc = zk_broker_tx(b);
 	if (rc == 0)
@@ -357,6 +373,10 @@ zk_group_tick(struct zk_group *g, uint32_t elapsed_ms)
 	    .elapsed_ms = elapsed_ms,
 	};
 
+	/* Without a majority what is known can be read, at least. */
+	g->found_ms += elapsed_ms < FOUND_MS ? elapsed_ms : FOUND_MS;
+	if (g->found_ms >= FOUND_MS)
+		zk_group_now_known(g);
 	/* Time makes candidates. */
 	if (zk_group_is_behind(g, zk_raft_term_at(&g->raft, g->raft.last_index),
 	        g->raft.last_index))

@@ -50,5 +50,8 @@ zk_group_apply(struct zk_group *g)
 		else if (head.kind == ZK_PENTRY_TRIM)
 			rc = zk_group_trimmed(g, &head);
 	}
+	if (g->state.commit_index >= g->found_index ||
+	    g->state.commit_index == g->raft.last_index)
+		zk_group_now_known(g);
 	return zk_broker_fail(b, rc);
 }

@@ -205,6 +205,8 @@ zk_group_open(struct zk_part *part, const struct zk_pstate *state)
 		free(g);
 		return rc;
 	}
+	if (g->raft.last_index > g->state.commit_index)
+		g->found_index = g->raft.last_index;
 	part->group = g;
 	part->info_changed = true;
 	b->awake_count++;

@@ -140,6 +140,52 @@ Test(broker_hosts, a_lost_leader_is_replaced_and_nothing_is_lost, .init = three,
 	cr_assert_eq(strlen(rig_content(first)), 7 + 140);
 }
 
+static bool
+is_local(unsigned id)
+{
+	struct zk_partition_info info;
+
+	cr_assert_eq(zk_broker_info(rig.hosts[id].broker, RIG_PART, &info), 0);
+	return info.local;
+}
+
+static void
+only_one_comes_back(unsigned one)
+{
+	for (unsigned id = 0; id < 3; id++)
+		if (rig.hosts[id].broker != NULL)
+			rig_crash(id);
+	rig_open(one);
+	rig_set_on(one, &spec);
+	rig_run(20);
+}
+
+/* An end that was told before must not seem to go back. */
+Test(broker_hosts, who_comes_back_tells_no_end_before_it_knows, .init = three,
+    .fini = rig_fini)
+{
+	char byte;
+	size_t len;
+
+	for (unsigned i = 0; i < 5; i++)
+		(void)rig_append_ok(1, "a record\n");
+	only_one_comes_back(1);
+	cr_expect_not(is_local(1));
+	cr_expect_eq(zk_broker_read(rig.hosts[1].broker, RIG_PART, 0, &byte, 1,
+	                 &len),
+	    -EREMOTE);
+	rig_open(0);
+	rig_set_on(0, &spec);
+	rig_run(2000);
+	cr_expect(is_local(1));
+	cr_expect_eq(strlen(rig_content(1)), 45);
+	(void)rig_append_ok(1, "a record\n");
+	only_one_comes_back(1);
+	cr_expect_not(is_local(1));
+	rig_run(6000);
+	cr_expect(is_local(1), "what it knows is better than nothing");
+}
+
 Test(broker_hosts, the_preferred_leader_leads_again_when_it_is_back,
     .init = three, .fini = rig_fini)
 {
