@@ -22,7 +22,7 @@ _zkfs_options()
 	group) echo "$common -j --json -p --partition" ;;
 	status) echo "$common -j --json -M --metrics" ;;
 	top) echo "$common -d --delay -j --json" ;;
-	verify) echo "$common -j --json -w --wait" ;;
+	verify) echo "$common -j --json -t --tree -w --wait" ;;
 	bench) echo "$common -j --json" ;;
 	member) echo "$common -j --json -w --wait" ;;
 	get) echo "$common -N --newest -V --with-version" ;;
