@@ -277,8 +277,7 @@ many_writers(const struct zk_bench *bench)
 	    .ref = &sides[0].got,
 	};
 
-	zk_bench_interleave(sides, count, bench->rounds,
-	    bench->budget_us * 2);
+	zk_bench_interleave(sides, count, bench->rounds, bench->budget_us * 2);
 	row.name = "write 100 B, 16 writers";
 	row.ours = &sides[1].got;
 	zk_bench_row(&row);

@@ -171,8 +171,8 @@ Test(broker_hosts, who_comes_back_tells_no_end_before_it_knows, .init = three,
 		(void)rig_append_ok(1, "a record\n");
 	only_one_comes_back(1);
 	cr_expect_not(is_local(1));
-	cr_expect_eq(zk_broker_read(rig.hosts[1].broker, RIG_PART, 0, &byte, 1,
-	                 &len),
+	cr_expect_eq(
+	    zk_broker_read(rig.hosts[1].broker, RIG_PART, 0, &byte, 1, &len),
 	    -EREMOTE);
 	rig_open(0);
 	rig_set_on(0, &spec);
