@@ -24,7 +24,6 @@
  * file cannot be mapped.  So is one that was replaced a moment ago: who reads
  * it then has been told, and it may go on.
  */
-#define SETTLE_ONCE_MS     200u
 #define SETTLE_MS          1000u
 #define SETTLE_MAPPABLE_MS 600000u
 
@@ -43,7 +42,7 @@ is_unsettled(const struct zk_fs *fs, const struct zk_inode *inode)
 	/* Replaced once, it may stay so; twice, somebody goes on with it. */
 	if (inode->replaced_before_ms == 0)
 		return fs->mappable && inode->replaced_ms != 0 &&
-		    now - inode->replaced_ms <= SETTLE_ONCE_MS;
+		    now - inode->replaced_ms <= SETTLE_MS;
 	if (fs->mappable)
 		return now - inode->replaced_ms <= SETTLE_MAPPABLE_MS;
 	return now - inode->replaced_before_ms <= SETTLE_MS;
