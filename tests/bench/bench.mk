@@ -13,7 +13,7 @@ $(BENCH)/bench: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/bench/*.c)) \
 	@echo "  LD      $@"
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS_LMDB) -lpthread
 
-bench: all $(BENCH)/bench
+bench: all $(BENCH)/bench $(BUILD)/tests/mount/waitfor
 	$(Q)BUILD=$(BUILD) tests/bench/run.sh $(PARTS)
 	$(if $(PARTS)$(DIR),,$(Q)$(MAKE) --no-print-directory bench-ensemble)
 	$(if $(PARTS)$(DIR),,$(Q)$(MAKE) --no-print-directory bench-peers)

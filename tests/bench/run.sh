@@ -42,10 +42,7 @@ pass_up() {
 	"$work/passthrough_ll" -f -o "source=$work/plain,cache=always" \
 	    "$work/pass" 2>"$work/pass.log" &
 	pass_pid=$!
-	for _ in $(seq 250); do
-		mountpoint -q "$work/pass" && return 0
-		sleep 0.02
-	done
+	"${BUILD:-build}/tests/mount/waitfor" mounted 5 "$work/pass" && return 0
 	cat "$work/pass.log" >&2
 	return 1
 }
