@@ -42,10 +42,10 @@
  * as such, and is refused: the later event has been raised already.
  */
 
-/* From here on changes of one name become one order. */
+/* From here on changes of a name that waits already become one order. */
 #define ZK_REPLAY_LAG     8192u
 #define ZK_REPLAY_MAX     262144u
-#define ZK_REPLAY_BUCKETS 4096u
+#define ZK_REPLAY_BUCKETS 32768u
 
 /* The directory for what has no place that the kernel knows; see control.h. */
 #define ZK_INO_SCRATCH (ZK_INO_VIRTUAL + 0xffffffull)
@@ -265,6 +265,9 @@ bool zk_order_own(struct zk_order *order, const struct zk_change *change);
 struct zk_order *zk_queue_find(struct zk_replay_queue *q,
     enum zk_order_kind kind, uint64_t dir, const char *name, size_t name_len,
     const struct zk_order *not_this);
+/* Whether there is one of any kind. */
+bool zk_queue_has(struct zk_replay_queue *q, uint64_t dir, const char *name,
+    size_t name_len, const struct zk_order *not_this);
 void zk_queue_fini(struct zk_replay_queue *q);
 
 /* replay_plan.c; without the lock, by the thread that has the order. */

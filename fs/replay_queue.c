@@ -174,6 +174,19 @@ zk_queue_find(struct zk_replay_queue *q, enum zk_order_kind kind, uint64_t dir,
 }
 
 bool
+zk_queue_has(struct zk_replay_queue *q, uint64_t dir, const char *name,
+    size_t name_len, const struct zk_order *not_this)
+{
+	const struct zk_order_side *side = *bucket_of(q, dir, name, name_len);
+
+	for (; side != NULL; side = side->next)
+		if (side->order != not_this && !side->overtaken &&
+		    is_of(side, dir, name, name_len))
+			return true;
+	return false;
+}
+
+bool
 zk_order_own(struct zk_order *order, const struct zk_change *change)
 {
 	if (order->ino != change->ino || order->kind != kind_of(change->kind))

@@ -102,6 +102,17 @@ is_synced(struct zk_replay *r, const struct zk_change *change)
 	            change->name2, change->name2_len, r->current) != NULL);
 }
 
+/* Under the lock: whether anything of these names is to be raised already. */
+static bool
+is_waiting(struct zk_replay *r, const struct zk_change *change)
+{
+	return zk_queue_has(&r->queue, change->parent, change->name,
+	           change->name_len, r->current) ||
+	    (change->name2_len > 0 &&
+	        zk_queue_has(&r->queue, change->parent2, change->name2,
+	            change->name2_len, r->current));
+}
+
 /*
  * Under the lock.  The names are synced; what the nodes themselves are told is
  * an order without names.
@@ -251,7 +262,8 @@ put(struct zk_replay *r, const struct zk_change *change, unsigned known,
 		r->counts.lost += !r->off;
 	} else if (!has_names(change)) {
 		admit_change(r, change, order);
-	} else if (r->queue.count >= ZK_REPLAY_LAG || is_synced(r, change)) {
+	} else if (r->queue.count >= ZK_REPLAY_LAG ? is_waiting(r, change)
+	                                           : is_synced(r, change)) {
 		merge_names(r, change, known, order);
 	} else {
 		add(r, order);

@@ -83,6 +83,39 @@ check "changes were merged" test "$(metric 2 watch_merged_total)" -gt 1000
 same "none was lost" 0 "$(metric 2 watch_lost_total)"
 same "none was given up" 0 "$(metric 2 watch_failed_total)"
 
+# --- many names, each once: however long the queue, each has its own event
+mkdir "$WORK/m1/many"
+is_there() {
+	[ -d "$WORK/m2/many" ]
+}
+must wait_until 10 is_there
+merged=$(metric 2 watch_merged_total)
+# shellcheck disable=SC2016 # the inner shell expands
+spawn sh -c 'exec "$0" many="$1" >"$2"' "$BUILD/tests/mount/watcher" \
+    "$WORK/m2/many" "$WORK/events"
+exec 7<"$WORK/events"
+read -r -t 40 line <&7
+same "the directory is watched" ready "$line"
+kill -STOP "$helper"
+for k in $(seq 10); do
+	seq $((k * 1000)) $((k * 1000 + 999)) |
+		sed 's,.*,mkdir /many/n&,' >"$WORK/lines"
+	cat "$WORK/lines" >"$WORK/m1/.zkfs/txn" || fail "transaction $k"
+done
+mkdir "$WORK/m1/many/mark"
+all_wait() {
+	[ "$(metric 2 watch_waiting)" -gt 10000 ]
+}
+must wait_until 20 all_wait
+kill -CONT "$helper"
+while read -r -t 40 line <&7 && [ "$line" != "CREATE,ISDIR many/mark" ]; do
+	echo "${line%% #*}"
+done >"$WORK/lines"
+exec 7<&-
+seq 1000 10999 | sed 's,.*,CREATE\,ISDIR many/n&,' >"$WORK/wanted"
+check "each is told once, in order" cmp "$WORK/wanted" "$WORK/lines"
+same "and none became one" "$merged" "$(metric 2 watch_merged_total)"
+
 # --- a snapshot
 must start_model 3
 cat "$WORK/m3/c/d0/n1" >/dev/null
