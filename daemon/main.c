@@ -311,6 +311,7 @@ open_topics(struct zk_fault *ret_fault)
 	const struct zk_topics_options options = {
 	    .dir = the.options.data,
 	    .store = the.store,
+	    .node = the.node,
 	    .op_timeout_ms = the.options.op_timeout_ms,
 	    .network =
 	        cluster == NULL ? NULL : zk_cluster_topics_network(cluster),

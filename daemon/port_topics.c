@@ -116,6 +116,7 @@ port_ask(void *impl, const struct zk_ask *ask, zk_told_fn told, void *arg)
 	    .offset = ask->offset,
 	    .time = ask->time,
 	    .want = ask->want,
+	    .holder = ask->session,
 	    .done = on_reply,
 	};
 	struct zk_partition_info info;

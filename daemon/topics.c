@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "store/datadir.h"
 #include "store/inode.h"
+#include "store/session.h"
 #include "store/topic.h"
 
 /* What the partitions of this host were told of one of them. */
@@ -281,6 +282,32 @@ on_changed(void *arg, const struct zk_partition_info *info)
 	t->options.changed(t->options.arg, info->id);
 }
 
+static uint64_t
+own_session(void *arg)
+{
+	const struct zk_topics *t = arg;
+
+	return zk_node_session(t->options.node);
+}
+
+/* One that is opened later than what was applied here is not known here. */
+static int
+is_over(void *arg, uint64_t session)
+{
+	const struct zk_topics *t = arg;
+	struct zk_session found;
+	struct zk_tx *tx;
+	bool known;
+	int rc = zk_read_begin(t->options.store, &tx);
+
+	if (rc < 0)
+		return rc;
+	known = session <= tx->state.applied_index;
+	rc = zk_session_get(tx, session, &found);
+	zk_read_end(tx);
+	return rc == -ENOENT ? known : rc;
+}
+
 static void
 on_fatal(void *arg, int rc, const char *what)
 {
@@ -338,6 +365,7 @@ zk_topics_open(const struct zk_topics_options *options, char **ret_why,
 		return rc;
 	}
 	node.seed |= 1;
+	node.sessions = (struct zk_broker_sessions){t, own_session, is_over};
 	node.arg = t;
 	t->options = *options;
 	init_sync(t);

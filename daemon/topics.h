@@ -18,6 +18,7 @@ struct zk_node;
 struct zk_topics_options {
 	const char *dir; /* the data directory */
 	struct zk_store *store;
+	const struct zk_node *node; /* whose session it is that appends */
 	uint32_t op_timeout_ms;
 	const struct zk_node_network *network; /* NULL: a group of one */
 	/* As of struct zk_topics_node_options. */

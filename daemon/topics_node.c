@@ -211,6 +211,7 @@ open_broker(struct zk_topics_node *node)
 	    .op_timeout_ms = options->op_timeout_ms,
 	    .settle_ms = SETTLE_MS,
 	    .linger_ms = LINGER_MS,
+	    .sessions = options->sessions,
 	    .sink =
 	        {
 	            .arg = node,

@@ -20,6 +20,7 @@ struct zk_topics_node_options {
 	uint32_t op_timeout_ms;
 	/* The way to the others, on lanes of its own; NULL: a group of one. */
 	const struct zk_node_network *network;
+	struct zk_broker_sessions sessions; /* as of zk_broker_options */
 	/*
 	 * As of struct zk_broker_sink; the topics' thread, before the answers
 	 * of the same turn.  NULL: nobody wants to know.

@@ -73,13 +73,15 @@ struct zk_ask {
 	struct zk_stamp time;
 	uint32_t want;
 	uint32_t replica; /* DIGEST: its place in user.zkfs.replicas */
+	uint64_t session; /* APPEND: as of session(); not after that is over */
 	const void *bytes;
 	size_t len;
 };
 
 /*
  * The answer; borrowed.  rc: 0, -ENOENT (the partition is gone), -ETIMEDOUT,
- * -ENOSPC, -ENODATA (READ: before the start, which info tells), -ESTALE, ...
+ * -ENOSPC, -EROFS (APPEND: its session is over, and nothing was appended),
+ * -ENODATA (READ: before the start, which info tells), -ESTALE, ...
  */
 struct zk_told {
 	int rc;

@@ -20,12 +20,14 @@ struct part {
  */
 struct plan {
 	struct zk_call *call;
-	size_t count;   /* parts */
-	size_t next;    /* not yet submitted */
-	size_t pending; /* not yet answered, or submitted */
-	int rc;         /* the first that failed */
-	size_t taken;   /* bytes of the write that are in it */
-	size_t len;     /* bytes to append */
+	size_t count;     /* parts */
+	size_t next;      /* not yet submitted */
+	size_t pending;   /* not yet answered, or submitted */
+	size_t done;      /* appended */
+	int rc;           /* the first that failed */
+	uint64_t session; /* in which it is appended; 0: in none */
+	size_t taken;     /* bytes of the write that are in it */
+	size_t len;       /* bytes to append */
 	size_t tail_len;
 	char *bytes; /* behind the parts: what to append, then the tail */
 	struct part parts[];
@@ -59,6 +61,7 @@ ask_part(struct plan *plan, size_t i)
 	    .partition = part->partition,
 	    .bytes = plan->bytes + part->off,
 	    .len = part->len,
+	    .session = plan->session,
 	};
 
 	return port->ask(port->impl, &ask, part_told, plan);
@@ -68,7 +71,8 @@ static void
 fail(struct plan *plan, size_t parts, int rc)
 {
 	plan->pending -= parts;
-	if (plan->rc == 0)
+	/* That nothing was appended must be so of all parts. */
+	if (plan->rc == 0 || plan->rc == -EROFS)
 		plan->rc = rc;
 }
 
@@ -99,13 +103,16 @@ part_told(void *arg, const struct zk_told *told)
 {
 	struct plan *plan = arg;
 
-	plan->pending--;
-	if (told->rc < 0 && plan->rc == 0)
-		plan->rc = told->rc;
+	if (told->rc < 0)
+		fail(plan, 1, told->rc);
+	else
+		plan->pending--;
+	plan->done += told->rc == 0;
 	push(plan);
 	if (plan->pending == 0) {
+		const bool partly = plan->rc == -EROFS && plan->done > 0;
 		const struct zk_told all = {
-		    .rc = plan->rc,
+		    .rc = partly ? -ETIMEDOUT : plan->rc,
 		    .offset = told->offset,
 		};
 
@@ -420,7 +427,8 @@ submit(struct zk_call *call, struct plan *plan)
  * session is told so for good; others go on in the next session.
  */
 static int
-check_session(struct zk_fs *fs, const struct zk_handle *handle)
+check_session(struct zk_fs *fs, const struct zk_handle *handle,
+    uint64_t *ret_session)
 {
 	const uint64_t now = fs->port.session(fs->port.impl);
 	bool fenced;
@@ -430,6 +438,7 @@ check_session(struct zk_fs *fs, const struct zk_handle *handle)
 	(void)pthread_mutex_unlock(&fs->inodes.lock);
 	if (fenced && handle->session != now)
 		return -ESTALE;
+	*ret_session = now;
 	return now == 0 ? -EROFS : 0;
 }
 
@@ -441,10 +450,11 @@ zk_topic_write(fuse_req_t req, struct zk_handle *handle, const char *buf,
 	const struct zk_command cmd = {.op = ZK_OP_NOP, .ino = handle->ino};
 	struct plan *plan = NULL;
 	struct zk_call *call;
+	uint64_t session;
 	int rc = -EPERM;
 
 	if (handle->topic_file != NULL && (flags & O_APPEND) != 0)
-		rc = check_session(fs, handle);
+		rc = check_session(fs, handle, &session);
 	if (rc == 0)
 		rc = make_plan(fs, handle, buf, size, &plan);
 	if (rc < 0) {
@@ -465,6 +475,7 @@ zk_topic_write(fuse_req_t req, struct zk_handle *handle, const char *buf,
 	}
 	call->handle = handle;
 	call->instead = write_instead;
+	plan->session = session;
 	submit(call, plan);
 }
 
@@ -483,11 +494,18 @@ last_append(struct zk_fs *fs, struct zk_handle *handle, struct plan **ret_plan)
 	const struct zk_command cmd = {.op = ZK_OP_NOP, .ino = handle->ino};
 	struct plan *plan = NULL;
 	struct zk_call *call = NULL;
+	uint64_t session = 0;
 
+	/*
+	 * Its writer was told that it is appended, so without a session it is
+	 * tried all the same; but not once its lock may be another's.
+	 */
 	if (handle->topic_file->tail_len == 0 ||
+	    check_session(fs, handle, &session) == -ESTALE ||
 	    make_plan(fs, handle, "", 0, &plan) < 0)
 		return NULL;
 	ZK_ASSERT(plan != NULL);
+	plan->session = session;
 	if (plan->count > 0)
 		call = zk_call_new(fs, NULL, &cmd, close_answer);
 	if (call == NULL)

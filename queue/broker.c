@@ -168,6 +168,7 @@ zk_broker_begin(struct zk_broker *b, const struct zk_broker_time *now)
 	b->served_bytes = 0;
 	b->stored_rows = 0;
 	look_for_room(b);
+	zk_fence_look(b);
 }
 
 void

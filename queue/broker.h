@@ -45,6 +45,21 @@ struct zk_broker_sink {
 	void (*changed)(void *arg, const struct zk_partition_info *info);
 };
 
+/*
+ * Sessions of the tree: who appends does so in one.  When it is over, its
+ * batches are sent no more, and those that are still under way are taken up by
+ * no leader on whose host that is known: what a host that was cut off or stood
+ * still has left behind is not appended after its locks are another's.  A
+ * session that nobody knows to be over is not.  Broker's thread.
+ */
+struct zk_broker_sessions {
+	void *arg;
+	/* This host's at this moment; 0: it has none. */
+	uint64_t (*own)(void *arg);
+	/* 1: it is over; 0: not that anybody here knew; or a code. */
+	int (*is_over)(void *arg, uint64_t session);
+};
+
 struct zk_broker_options {
 	const char *dir;  /* the data directory; not needed afterwards */
 	uint64_t self;    /* node id */
@@ -65,6 +80,7 @@ struct zk_broker_options {
 	 */
 	uint32_t linger_ms;
 	struct zk_broker_sink sink;
+	struct zk_broker_sessions sessions; /* no functions: there are none */
 };
 
 struct zk_broker_time {

@@ -253,6 +253,9 @@ zk_append_answered(struct zk_part *part, const struct zk_answered *said)
 	case ZK_SAY_BUSY:
 		part->hold_ms = zk_broker_now(b) + BUSY_MS;
 		break;
+	case ZK_SAY_OVER:
+		zk_fence_told(part, number);
+		return;
 	case ZK_SAY_NOTLEADER:
 	case ZK_SAY_UNKNOWN:
 		zk_part_hear_leader(part, said->from, said->leader, said->term);
@@ -351,7 +354,7 @@ zk_append_on_answer(struct zk_broker *b, uint64_t from, uint64_t id,
 	said.leader = zk_dec_u64(dec);
 	said.term = zk_dec_u64(dec);
 	count = zk_dec_u32(dec);
-	if (dec->failed || verdict < ZK_SAY_DONE || verdict > ZK_SAY_UNKNOWN ||
+	if (dec->failed || verdict < ZK_SAY_DONE || verdict > ZK_SAY_OVER ||
 	    count > ZK_FAST_FRAME_MAX / 16)
 		return -EPROTO;
 	said.verdict = (enum zk_verdict)verdict;
@@ -379,6 +382,10 @@ zk_append_submit(struct zk_broker *b, struct zk_request *request)
 		zk_broker_answer(b, request, -ENOENT);
 		return;
 	}
+	if (!zk_fence_allows(b, request->holder)) {
+		zk_broker_answer(b, request, -EROFS);
+		return;
+	}
 	request->number = ++part->last_number;
 	request->asked = 0;
 	zk_request_list_add(&part->queued, request);
@@ -387,10 +394,11 @@ zk_append_submit(struct zk_broker *b, struct zk_request *request)
 }
 
 static void
-forward(struct zk_part *part, uint64_t to, uint64_t acked, size_t count)
+forward(struct zk_part *part, uint64_t to, uint64_t holder, uint64_t acked,
+    size_t count)
 {
 	struct zk_broker *b = part->broker;
-	size_t size = 8 + 8 + 4;
+	size_t size = 8 + 8 + 8 + 4;
 	struct zk_enc enc;
 
 	for (size_t i = 0; i < count; i++)
@@ -400,6 +408,7 @@ forward(struct zk_part *part, uint64_t to, uint64_t acked, size_t count)
 	        &enc))
 		return;
 	zk_enc_u64(&enc, b->session);
+	zk_enc_u64(&enc, holder);
 	zk_enc_u64(&enc, acked);
 	zk_enc_u32(&enc, (uint32_t)count);
 	for (size_t i = 0; i < count; i++) {
@@ -438,15 +447,17 @@ zk_append_can_send(struct zk_part *part)
 	    zk_part_aim(part) != 0 && fits_flight(part, acked_of(part));
 }
 
-/* Moves what may be sent now into flight and into b->offers; how many. */
+/* Moves what goes into one message into flight and b->offers; how many. */
 static size_t
 gather(struct zk_part *part, uint64_t acked)
 {
 	struct zk_broker *b = part->broker;
+	const uint64_t holder = part->queued.first->holder;
 	struct zk_request *request;
 	size_t count = 0, bytes = 0;
 
 	while (count < ZK_OFFERS_MAX && fits_flight(part, acked) &&
+	    part->queued.first->holder == holder &&
 	    (count == 0 ||
 	        bytes + part->queued.first->len <= ZK_FORWARD_BYTES_MAX)) {
 		request = zk_request_list_pop(&part->queued);
@@ -471,7 +482,9 @@ zk_append_pump(struct zk_part *part)
 	if (part->flight.first != NULL && aim != part->aimed)
 		requeue(part);
 	while (part->queued.first != NULL && aim != 0 &&
-	    part->hold_ms <= zk_broker_now(b)) {
+	    part->hold_ms <= zk_broker_now(b) &&
+	    zk_fence_allows(b, part->queued.first->holder)) {
+		const uint64_t holder = part->queued.first->holder;
 		const uint64_t acked = acked_of(part);
 		const size_t count = gather(part, acked);
 
@@ -483,44 +496,8 @@ zk_append_pump(struct zk_part *part)
 			zk_group_offer(part->group, aim, b->session, acked,
 			    b->offers, count);
 		else
-			forward(part, aim, acked, count);
+			forward(part, aim, holder, acked, count);
 	}
-}
-
-int
-zk_append_on_forward(struct zk_broker *b, uint64_t from, uint64_t id,
-    struct zk_dec *dec)
-{
-	struct zk_part *part = zk_part_find(b, id);
-	const uint64_t session = zk_dec_u64(dec);
-	const uint64_t acked = zk_dec_u64(dec);
-	const uint32_t count = zk_dec_u32(dec);
-	uint64_t before = 0;
-
-	if (dec->failed || count == 0 || count > ZK_OFFERS_MAX || session == 0)
-		return -EPROTO;
-	for (uint32_t i = 0; i < count; i++) {
-		const uint64_t number = zk_dec_u64(dec);
-		size_t len;
-		const uint8_t *bytes = zk_dec_bytes(dec, ZK_BATCH_MAX, &len);
-
-		if (dec->failed || len == 0 || bytes[len - 1] != '\n' ||
-		    number <= before)
-			return -EPROTO;
-		b->offers[i] = (struct zk_offer){number, bytes, (uint32_t)len};
-		before = number;
-	}
-	if (part == NULL) {
-		/* Told of it later than others: it will be sent again. */
-		return 0;
-	}
-	if (part->group == NULL)
-		zk_append_tell(part, from, session, b->offers[0].number,
-		    ZK_SAY_UNKNOWN, 0);
-	else
-		zk_group_offer(part->group, from, session, acked, b->offers,
-		    count);
-	return b->fatal;
 }
 
 /* --- time ----------------------------------------------------------------- */

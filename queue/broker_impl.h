@@ -9,6 +9,7 @@
  *   broker_host.c    other hosts: frames to them, whether they live
  *   broker_receive.c frames from them
  *   broker_append.c  batches of this host on their way
+ *   broker_fence.c   batches whose session is over
  *   broker_ask.c     questions of this host and of others
  *   broker_read.c    what any thread may call
  *   broker_late.c    what may wait for a frame to go with
@@ -36,8 +37,8 @@ struct zk_group;
  *   SLEEP    u64 term, u64 index: nothing happens until you hear from me
  *   SNAPSHOT u64 term, base index, base term, base offset, time i64 u32, the
  *            configuration's index u64 and itself, writers (writers.h)
- *   FORWARD  u64 session, acked, u32 count, then u64 number, u32 length and
- *            bytes of each batch
+ *   FORWARD  u64 session, holder, acked, u32 count, then u64 number, u32
+ *            length and bytes of each batch
  *   ANSWER   u64 session, u8 verdict, u64 leader, u64 term, u32 count, then
  *            u64 number, u64 offset of each
  *   ALIVE    partition 0; u64 boot, u8 flags (1: room on its disk)
@@ -76,6 +77,7 @@ enum zk_verdict {
 	ZK_SAY_FULL,      /* no room; it was not taken up */
 	ZK_SAY_NOTLEADER, /* ask the leader named, if there is one */
 	ZK_SAY_UNKNOWN,   /* no such partition here */
+	ZK_SAY_OVER,      /* it was sent in a session that is over */
 };
 
 /* Sizes of frames: those of the transport, less some. */
@@ -268,6 +270,8 @@ struct zk_broker {
 	struct zk_broker_options options;
 	struct zk_plog *plog;
 	uint64_t session; /* of this run, as a writer and as a host */
+	/* The tree's, as the turn began; one that a leader says is over. */
+	uint64_t holder, holder_over;
 	struct zk_broker_time now;
 	uint64_t ticked_ms, beacon_ms, manage_ms;
 	uint64_t last_question;
@@ -433,8 +437,6 @@ void zk_part_hear_leader(struct zk_part *part, uint64_t from, uint64_t leader,
 void zk_append_retarget(struct zk_part *part); /* the leader may be another */
 void zk_append_seen(struct zk_part *part);     /* more can be read here */
 void zk_append_fail(struct zk_part *part, int rc);
-int zk_append_on_forward(struct zk_broker *b, uint64_t from, uint64_t id,
-    struct zk_dec *dec);
 int zk_append_on_answer(struct zk_broker *b, uint64_t from, uint64_t id,
     struct zk_dec *dec);
 /* To a writer of this host or of another. */
@@ -443,6 +445,18 @@ void zk_append_tell(struct zk_part *part, uint64_t to, uint64_t session,
 void zk_part_busy(struct zk_part *part);
 /* Whom to ask; 0: nobody is known, or it is not known yet. */
 uint64_t zk_part_aim(struct zk_part *part);
+
+/* broker_fence.c */
+/* This host's session by now; 0: it has none. */
+uint64_t zk_fence_own(struct zk_broker *b);
+/* Batches of that session may be sent. */
+bool zk_fence_allows(struct zk_broker *b, uint64_t holder);
+/* All whose session has ended since the last turn are given up. */
+void zk_fence_look(struct zk_broker *b);
+/* A leader says so of the session that the batch of that number is sent in. */
+void zk_fence_told(struct zk_part *part, uint64_t number);
+/* What was sent in that session is to be taken up here; DONE: it may be. */
+enum zk_verdict zk_fence_judge(struct zk_broker *b, uint64_t holder);
 
 /* broker_ask.c */
 void zk_ask_submit(struct zk_broker *b, struct zk_request *request);
@@ -516,6 +530,8 @@ int zk_group_on_have(struct zk_broker *b, uint64_t from, uint64_t id,
 /* group_offer.c: batches offered to this replica as the leader */
 void zk_group_offer(struct zk_group *g, uint64_t from, uint64_t session,
     uint64_t acked, const struct zk_offer *offers, size_t count);
+int zk_group_on_forward(struct zk_broker *b, uint64_t from, uint64_t id,
+    struct zk_dec *dec);
 
 /* group_manage.c: members, leadership, sleep */
 int zk_group_manage(struct zk_group *g);

@@ -16,7 +16,7 @@ receive_one(struct zk_broker *b, uint64_t from, uint8_t kind, uint64_t id,
 	case ZK_TELL_SNAPSHOT:
 		return zk_group_on_snapshot(b, from, id, dec);
 	case ZK_TELL_FORWARD:
-		return zk_append_on_forward(b, from, id, dec);
+		return zk_group_on_forward(b, from, id, dec);
 	case ZK_TELL_ANSWER:
 		return zk_append_on_answer(b, from, id, dec);
 	case ZK_TELL_ALIVE:

@@ -197,3 +197,45 @@ zk_group_offer(struct zk_group *g, uint64_t from, uint64_t session,
 		zk_append_tell(g->part, from, session, offers[next].number,
 		    ZK_SAY_GAP, 0);
 }
+
+int
+zk_group_on_forward(struct zk_broker *b, uint64_t from, uint64_t id,
+    struct zk_dec *dec)
+{
+	struct zk_part *part = zk_part_find(b, id);
+	const uint64_t session = zk_dec_u64(dec);
+	const uint64_t holder = zk_dec_u64(dec);
+	const uint64_t acked = zk_dec_u64(dec);
+	const uint32_t count = zk_dec_u32(dec);
+	enum zk_verdict verdict = ZK_SAY_UNKNOWN;
+	uint64_t before = 0;
+
+	if (dec->failed || count == 0 || count > ZK_OFFERS_MAX || session == 0)
+		return -EPROTO;
+	for (uint32_t i = 0; i < count; i++) {
+		const uint64_t number = zk_dec_u64(dec);
+		size_t len;
+		const uint8_t *bytes = zk_dec_bytes(dec, ZK_BATCH_MAX, &len);
+
+		if (dec->failed || len == 0 || bytes[len - 1] != '\n' ||
+		    number <= before)
+			return -EPROTO;
+		b->offers[i] = (struct zk_offer){number, bytes, (uint32_t)len};
+		before = number;
+	}
+	if (part == NULL) {
+		/* Told of it later than others: it will be sent again. */
+		return 0;
+	}
+	if (part->group != NULL)
+		verdict = zk_group_leads(part->group)
+		    ? zk_fence_judge(b, holder)
+		    : ZK_SAY_NOTLEADER;
+	if (verdict != ZK_SAY_DONE)
+		zk_append_tell(part, from, session, b->offers[0].number,
+		    verdict, 0);
+	else
+		zk_group_offer(part->group, from, session, acked, b->offers,
+		    count);
+	return b->fatal;
+}

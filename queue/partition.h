@@ -84,6 +84,7 @@ enum zk_request_kind {
  *   -ENOENT     no such partition (here: SET comes first), or it was dropped
  *   -ETIMEDOUT  no answer in time.  APPEND: it may happen, once, or not
  *   -ENOSPC     APPEND: the leader's disk is full; nothing was appended
+ *   -EROFS      APPEND: its session is over; nothing was appended
  *   -ENODATA    READ, RECORD: offset is before the start, which info tells
  *   -EAGAIN     not APPEND: too many wait for an answer; ask again later
  *   -ESTALE     the broker is being closed; as for -ETIMEDOUT
@@ -113,6 +114,8 @@ struct zk_request {
 	uint64_t partition;
 	uint64_t offset;      /* READ, RECORD, DIGEST */
 	uint64_t node;        /* DIGEST; 0: any */
+	/* APPEND: in this session of the tree (queue/broker.h); 0: in none. */
+	uint64_t holder;
 	struct zk_stamp time; /* TIME */
 	uint32_t want;        /* READ, DIGEST */
 	zk_reply_fn done;     /* NULL: nobody wants to know */

@@ -143,7 +143,7 @@ topic_leader() {
 }
 topic_is_led() {
 	LED=$(topic_leader "$1" "$2")
-	[ -n "$LED" ]
+	[ -n "$LED" ] && [ "$LED" != none ]
 }
 # Sets LED.
 topic_led() {

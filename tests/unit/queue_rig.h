@@ -34,12 +34,15 @@ struct rig_host {
 	struct zk_broker *broker; /* NULL: down */
 	char dir[80];
 	uint64_t boots;
-	bool cut; /* from and to all others */
+	bool cut;  /* from and to all others */
+	bool held; /* what it sends arrives when it is not any more */
 	uint64_t changes;
 	struct zk_partition_info info; /* told last */
 	struct zk_request_list list;   /* for the next turn */
 	uint64_t frames, bytes;        /* sent */
 	size_t map_bytes;              /* 0: 256 MiB */
+	uint64_t session;              /* of the tree; 0: it has none */
+	uint64_t over;                 /* known here to be over, up to this */
 };
 
 static struct rig {
@@ -153,6 +156,22 @@ rig_changed(void *arg, const struct zk_partition_info *info)
 	host->info = *info;
 }
 
+RIG uint64_t
+rig_own_session(void *arg)
+{
+	const struct rig_host *host = arg;
+
+	return host->session;
+}
+
+RIG int
+rig_is_over(void *arg, uint64_t session)
+{
+	const struct rig_host *host = arg;
+
+	return session <= host->over;
+}
+
 RIG int
 rig_open_code(unsigned id)
 {
@@ -168,6 +187,7 @@ rig_open_code(unsigned id)
 	    .op_timeout_ms = rig.op_timeout_ms,
 	    .linger_ms = rig.linger_ms,
 	    .sink = {.arg = host, .send = rig_send, .changed = rig_changed},
+	    .sessions = {host, rig_own_session, rig_is_over},
 	};
 	const struct zk_broker_time now = rig_time();
 
@@ -222,7 +242,7 @@ rig_turn(unsigned id)
 
 		wire = frame->next;
 		frame->next = NULL;
-		if (frame->to != id) {
+		if (frame->to != id || rig.hosts[frame->from].held) {
 			*rig.wire_last = frame;
 			rig.wire_last = &frame->next;
 			continue;
@@ -294,12 +314,14 @@ rig_submit(unsigned id, const struct zk_request *what, const void *bytes,
 	zk_request_list_add(&rig.hosts[id].list, request);
 }
 
+/* In the session that the host has. */
 RIG void
 rig_append(unsigned id, const char *text, struct rig_done *done)
 {
 	const struct zk_request what = {
 	    .kind = ZK_REQUEST_APPEND,
 	    .partition = RIG_PART,
+	    .holder = rig.hosts[id].session,
 	};
 
 	rig_submit(id, &what, text, strlen(text), done);
