@@ -23,16 +23,16 @@ zk_early_change(struct zk_early *early, const struct zk_change *change,
 	return fs;
 }
 
-struct zk_fs *
-zk_early_replaced(struct zk_early *early)
+bool
+zk_early_may_replace(struct zk_early *early, struct zk_fs **ret_fs)
 {
-	struct zk_fs *fs;
+	bool may;
 
 	(void)pthread_mutex_lock(&early->lock);
-	fs = early->fs;
-	early->replaced = fs == NULL && early->keep;
+	*ret_fs = early->fs;
+	may = early->fs != NULL || !early->keep;
 	(void)pthread_mutex_unlock(&early->lock);
-	return fs;
+	return may;
 }
 
 static void
@@ -47,8 +47,6 @@ zk_early_end(struct zk_early *early, struct zk_fs *fs)
 	(void)pthread_mutex_lock(&early->lock);
 	zk_news_tell(&early->changes, tell, fs);
 	zk_news_fini(&early->changes);
-	if (early->replaced)
-		zk_fs_forget(fs);
 	early->fs = fs;
 	(void)pthread_mutex_unlock(&early->lock);
 }

@@ -17,7 +17,6 @@ struct zk_early {
 	pthread_mutex_t lock;
 	struct zk_fs *fs;       /* protected by lock; NULL: not yet */
 	bool keep;              /* protected by lock */
-	bool replaced;          /* protected by lock: another tree came */
 	struct zk_news changes; /* protected by lock */
 };
 
@@ -30,12 +29,19 @@ struct zk_early {
 void zk_early_keep(struct zk_early *early);
 
 /*
- * Node thread.  A change, or another tree: the mount to tell, or NULL when it
- * is kept or concerns nobody.  *ret_rc: -ENOMEM when it could not be kept.
+ * Node thread.  A change: the mount to tell, or NULL when it is kept or
+ * concerns nobody.  *ret_rc: -ENOMEM when it could not be kept.
  */
 struct zk_fs *zk_early_change(struct zk_early *early,
     const struct zk_change *change, int *ret_rc);
-struct zk_fs *zk_early_replaced(struct zk_early *early);
+
+/*
+ * Node thread.  Whether another tree may come now, and the mount to tell, or
+ * NULL.  What it changes is found by comparing it with the one before, as far
+ * as the kernel knows that, which only the mount can say.  So while changes
+ * are kept, no other tree may come.
+ */
+bool zk_early_may_replace(struct zk_early *early, struct zk_fs **ret_fs);
 
 /* Here is the mount; it is told what was kept, before anything else. */
 void zk_early_end(struct zk_early *early, struct zk_fs *fs);

@@ -98,14 +98,16 @@ on_cares(void *arg)
 	return fs == NULL || zk_fs_cares(fs);
 }
 
-static void
-on_replacing(void *arg)
+static bool
+on_replacing(void *arg, bool now)
 {
-	struct zk_fs *fs = the.fs;
+	struct zk_fs *fs;
+	const bool may = zk_early_may_replace(&the.early, &fs);
 
 	(void)arg;
-	if (fs != NULL)
+	if (fs != NULL && now)
 		zk_fs_replacing(fs);
+	return may;
 }
 
 static void
@@ -116,7 +118,7 @@ on_replaced(void *arg)
 	(void)arg;
 	if (the.topics != NULL)
 		zk_topics_changed(the.topics, NULL);
-	fs = zk_early_replaced(&the.early);
+	(void)zk_early_may_replace(&the.early, &fs);
 	if (fs != NULL) {
 		zk_fs_session_changed(fs);
 		zk_fs_replaced(fs);
@@ -298,9 +300,10 @@ open_node(struct zk_fault *ret_fault)
 	if (rc < 0)
 		return zk_fault_set(ret_fault, rc, ZK_EXIT_MOUNT, "data=%s: %s",
 		    the.options.data, zk_err_text(rc));
-	if (cluster == NULL)
+	if (cluster != NULL)
+		zk_cluster_attach(cluster, the.node);
+	if (cluster == NULL || the.taken) /* a mount may be without one */
 		return 0;
-	zk_cluster_attach(cluster, the.node);
 	return zk_join_wait_session(&the.join, the.node, ret_fault);
 }
 

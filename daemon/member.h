@@ -44,8 +44,8 @@ struct zk_member_sink {
 	    size_t len);
 	void (*changed)(void *arg, const struct zk_change *change);
 	void (*state_changed)(void *arg, enum zk_member_state state);
-	/* A snapshot will become the tree.  May be NULL. */
-	void (*replacing)(void *arg);
+	/* A snapshot will become the tree; as in replica.h.  May be NULL. */
+	bool (*replacing)(void *arg, bool now);
 	/*
 	 * A snapshot has become the tree: forget all that was read.  Comes
 	 * before the turn's changes.  NULL: nothing is kept.

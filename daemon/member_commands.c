@@ -477,13 +477,13 @@ on_barrier(void *arg, uint64_t ctx, bool reached)
 		m->options.sink.barrier(m->options.sink.arg, ctx, reached);
 }
 
-static void
-on_replacing(void *arg)
+static bool
+on_replacing(void *arg, bool now)
 {
 	const struct zk_member *m = arg;
 
-	if (m->options.sink.replacing != NULL)
-		m->options.sink.replacing(m->options.sink.arg);
+	return m->options.sink.replacing == NULL ||
+	    m->options.sink.replacing(m->options.sink.arg, now);
 }
 
 struct zk_replica_sink

@@ -105,13 +105,13 @@ on_cares(void *arg)
 	    node->options.cares(node->options.arg);
 }
 
-static void
-on_replacing(void *arg)
+static bool
+on_replacing(void *arg, bool now)
 {
-	struct zk_node *node = arg;
+	const struct zk_node *node = arg;
 
-	if (node->options.replacing != NULL)
-		node->options.replacing(node->options.arg);
+	return node->options.replacing == NULL ||
+	    node->options.replacing(node->options.arg, now);
 }
 
 static void

@@ -70,10 +70,11 @@ struct zk_node_options {
 	/* As for the member.  Node thread. */
 	bool (*cares)(void *arg);
 	/*
-	 * A snapshot will become the tree in this turn, and has become it;
-	 * the latter comes before the turn's changes.  May be NULL.
+	 * A snapshot will become the tree in this turn (now; else one is
+	 * offered: whether it may), and has become it; the latter comes
+	 * before the turn's changes.  May be NULL.
 	 */
-	void (*replacing)(void *arg);
+	bool (*replacing)(void *arg, bool now);
 	void (*replaced)(void *arg);
 	/*
 	 * The store failed in a way after which nothing may be acknowledged:

@@ -45,10 +45,11 @@ struct zk_replica_sink {
 	/* A lock request was applied and waits; an answer comes later. */
 	void (*waits)(void *arg, uint64_t session, uint64_t number);
 	/*
-	 * A snapshot is about to become the tree, in this turn: the last
-	 * time that the old one can be read.  May be NULL.
+	 * now: a snapshot is about to become the tree, in this turn: the last
+	 * time that the old one can be read.  Else one is offered; false: not
+	 * yet, it comes again.  May be NULL.
 	 */
-	void (*replacing)(void *arg);
+	bool (*replacing)(void *arg, bool now);
 	/*
 	 * A snapshot has become the tree: anything may have changed, and
 	 * commands may have been answered without our hearing of it.

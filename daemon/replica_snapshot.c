@@ -331,6 +331,10 @@ on_offer(struct zk_replica *r, uint64_t from, uint64_t stream,
 		send_ack(r, from, stream, ZK_VERDICT_DONE);
 		return 0;
 	}
+	/* As if it had been lost on the way. */
+	if (r->options.sink.replacing != NULL &&
+	    !r->options.sink.replacing(r->options.sink.arg, false))
+		return 0;
 	if (in->spool == NULL || in->stream != stream) {
 		receiving_end(in);
 		rc = zk_spool_open(r->store, &head, &in->spool);
@@ -435,7 +439,7 @@ zk_replica_snapshot_install(struct zk_replica *r, bool log_reset)
 	 * between this and that is not looked at: so it is the last thing.
 	 */
 	if (rc == 0 && r->options.sink.replacing != NULL)
-		r->options.sink.replacing(r->options.sink.arg);
+		(void)r->options.sink.replacing(r->options.sink.arg, true);
 	return rc;
 }
 

@@ -126,7 +126,10 @@ check "the trees agree" wait_until 20 agree 1 2 3
 for f in "$WORK"/pids/*; do
 	case " ${PID[*]} " in
 	*" ${f##*/} "*) ;;
-	*) kill "${f##*/}" 2>/dev/null ;;
+	*) # While it has something open the mount is busy.
+		kill "${f##*/}" 2>/dev/null
+		"$WAITFOR" gone 20 "${f##*/}"
+		;;
 	esac
 done
 stop_all

@@ -133,5 +133,24 @@ check "by way of a snapshot" \
 end_model 3
 same "what was cached" "$(cd "$WORK/m1/c" && ls -lR)" \
     "$(cd "$WORK/m3/c" && ls -lR)"
+
+# --- a snapshot, for a program that has just taken the mount over
+must start_model 3
+kill -STOP "${PID[3]}"
+start_churn 1 0 300
+end_churn 1
+for i in $(seq 40); do
+	head -c 1000000 /dev/zero >"$WORK/m1/large$((i % 3))"
+done
+was_upgraded() {
+	[[ $(control "$1" status) = *"upgrades: 1"* ]]
+}
+kill -USR2 "${PID[3]}"
+kill -CONT "${PID[3]}"
+check "all is there again" wait_until 40 agree 1 2 3
+check "it is another program" was_upgraded 3
+check "by way of a snapshot" \
+    test "$(metric 3 snapshots_installed_total)" -gt 0
+end_model 3
 exec 9>&-
 stop_all

@@ -22,6 +22,8 @@
 
 /* Whether somebody looks at a host may change so often. */
 #define CARES_US 3000000u
+/* For that long after a start. */
+#define HOLD_US 300000u
 
 /* Set in what a session is called while it is being opened. */
 #define NO_SESSION (1ull << 63)
@@ -71,6 +73,19 @@ on_cares(void *arg)
 	const struct sim_host *host = arg;
 
 	return (host->id + host->sim->now_us / CARES_US) % 3 == 0;
+}
+
+/* Some that have just started cannot take another tree yet. */
+static bool
+on_replacing(void *arg, bool now)
+{
+	const struct sim_host *host = arg;
+
+	if (now || host->boots % 2 == 0 ||
+	    host->sim->now_us - host->boot_us > HOLD_US)
+		return true;
+	sim_mark(host->sim, MARK_SNAPSHOT_HELD);
+	return false;
 }
 
 static void
@@ -176,6 +191,7 @@ open_member(struct sim_host *host)
 	            .send = on_send,
 	            .changed = on_changed,
 	            .state_changed = on_state,
+	            .replacing = on_replacing,
 	            .replaced = on_replaced,
 	            .barrier = on_barrier,
 	            .cares = on_cares,

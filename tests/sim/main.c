@@ -74,6 +74,7 @@ static const char *const mark_names[MARK_COUNT] = {
     [MARK_SNAPSHOT_SENT] = "snapshot sent",
     [MARK_SNAPSHOT_INSTALLED] = "snapshot installed",
     [MARK_SNAPSHOT_RESENT] = "snapshot's part sent again",
+    [MARK_SNAPSHOT_HELD] = "snapshot held off after a start",
     [MARK_SNAPSHOT_FAILED] = "snapshot given up",
     [MARK_MEMBER_ADDED] = "member added",
     [MARK_MEMBER_PROMOTED] = "member promoted",
