@@ -36,12 +36,12 @@ struct plan {
 static struct plan *
 new_plan(size_t parts, size_t bytes)
 {
-	struct plan *plan;
+	const size_t head = sizeof(struct plan) + parts * sizeof(struct part);
+	struct plan *plan = malloc(head + bytes + 1);
 
-	plan = calloc(1,
-	    sizeof(*plan) + parts * sizeof(plan->parts[0]) + bytes + 1);
 	if (plan == NULL)
 		return NULL;
+	memset(plan, 0, head);
 	plan->count = plan->pending = parts;
 	plan->bytes = (char *)&plan->parts[parts];
 	return plan;
@@ -132,25 +132,29 @@ send_plan(struct zk_call *call)
 
 /* --- what a write is made of ---------------------------------------------- */
 
-/* The bytes to be cut into records: what waits, what comes, one newline. */
-static char *
+/*
+ * The bytes to be cut into records: what waits, what comes, one newline.  They
+ * are in a plan for one part already, since most of them become that.
+ */
+static struct plan *
 join(const struct zk_topic_file *file, const char *buf, size_t size)
 {
-	char *bytes = malloc(file->tail_len + size + 1);
+	struct plan *plan = new_plan(1, file->tail_len + size);
 
-	if (bytes == NULL)
+	if (plan == NULL)
 		return NULL;
 	if (file->tail_len > 0)
-		memcpy(bytes, file->tail, file->tail_len);
-	memcpy(bytes + file->tail_len, buf, size);
-	bytes[file->tail_len + size] = '\n';
-	return bytes;
+		memcpy(plan->bytes, file->tail, file->tail_len);
+	memcpy(plan->bytes + file->tail_len, buf, size);
+	plan->bytes[file->tail_len + size] = '\n';
+	return plan;
 }
 
 /* A write, cut into what is appended now and what waits. */
 struct cut {
 	struct zk_port_topic topic;
-	char *bytes; /* owned */
+	struct plan *plan; /* owned */
+	const char *bytes; /* in it */
 	size_t whole, tail_len;
 	size_t taken; /* of the write */
 };
@@ -168,9 +172,10 @@ cut_lines(struct zk_fs *fs, const struct zk_handle *handle, const char *buf,
 	rc = fs->port.topic(fs->port.impl, handle->topic, &cut.topic);
 	if (rc < 0)
 		return rc;
-	cut.bytes = join(file, buf, size);
-	if (cut.bytes == NULL)
+	cut.plan = join(file, buf, size);
+	if (cut.plan == NULL)
 		return -ENOMEM;
+	cut.bytes = cut.plan->bytes;
 	/* Room for a newline that has to be added. */
 	len = zk_lines_fit(cut.bytes, total,
 	    ZK_RECORD_MAX - (total == 0 || cut.bytes[total - 1] != '\n'));
@@ -186,34 +191,26 @@ cut_lines(struct zk_fs *fs, const struct zk_handle *handle, const char *buf,
 	if (rc == 0)
 		rc = zk_lines_check(cut.bytes, len, cut.topic.record_max);
 	if (rc < 0)
-		free(cut.bytes);
+		free(cut.plan);
 	else
 		*ret_cut = cut;
 	return rc;
 }
 
+/* Where all of it goes. */
 static int
 deal_whole(struct zk_fs *fs, const struct zk_handle *handle,
-    const struct cut *cut, struct plan **ret_plan)
+    const struct cut *cut, struct part *part)
 {
 	const struct zk_fs_port *port = &fs->port;
-	struct plan *plan = new_plan(1, cut->whole + cut->tail_len);
-	int rc = 0;
 
-	if (plan == NULL)
-		return -ENOMEM;
-	memcpy(plan->bytes, cut->bytes, cut->whole);
-	plan->parts[0].len = cut->whole;
-	plan->parts[0].partition = handle->ino;
-	if (handle->kind == ZK_NODE_ANY)
-		rc = port->partition(port->impl, handle->topic,
-		    atomic_fetch_add(&fs->turn, 1) % cut->topic.partitions,
-		    &plan->parts[0].partition);
-	if (rc < 0)
-		free(plan);
-	else
-		*ret_plan = plan;
-	return rc;
+	part->len = cut->whole;
+	part->partition = handle->ino;
+	if (handle->kind != ZK_NODE_ANY)
+		return 0;
+	return port->partition(port->impl, handle->topic,
+	    atomic_fetch_add(&fs->turn, 1) % cut->topic.partitions,
+	    &part->partition);
 }
 
 /* How many bytes go to each partition; -EINVAL: a line without a key. */
@@ -328,32 +325,32 @@ static int
 make_plan(struct zk_fs *fs, struct zk_handle *handle, const char *buf,
     size_t size, struct plan **ret_plan)
 {
-	struct plan *plan = NULL;
+	struct plan *plan;
 	struct cut cut;
 	int rc;
 
 	rc = cut_lines(fs, handle, buf, size, &cut);
 	if (rc < 0)
 		return rc;
+	plan = cut.plan;
 	rc = reserve_tail(handle->topic_file, cut.tail_len);
-	if (rc == 0 && cut.whole == 0) {
-		plan = new_plan(0, cut.tail_len);
-		rc = plan == NULL ? -ENOMEM : 0;
-	} else if (rc == 0 && handle->kind == ZK_NODE_BY_KEY) {
+	if (rc == 0 && cut.whole == 0)
+		plan->count = plan->pending = 0;
+	else if (rc == 0 && handle->kind == ZK_NODE_BY_KEY)
 		rc = deal_by_key(fs, handle->topic, &cut, &plan);
-	} else if (rc == 0) {
-		rc = deal_whole(fs, handle, &cut, &plan);
-	}
+	else if (rc == 0)
+		rc = deal_whole(fs, handle, &cut, &plan->parts[0]);
 	if (rc == 0) {
-		ZK_ASSERT(plan != NULL);
 		plan->taken = cut.taken;
 		plan->len = cut.whole;
 		plan->tail_len = cut.tail_len;
-		memcpy(plan->bytes + cut.whole, cut.bytes + cut.whole,
-		    cut.tail_len);
 		*ret_plan = plan;
 	}
-	free(cut.bytes);
+	if (rc == 0 && plan != cut.plan)
+		memcpy(plan->bytes + cut.whole, cut.bytes + cut.whole,
+		    cut.tail_len);
+	if (rc < 0 || plan != cut.plan)
+		free(cut.plan);
 	return rc;
 }
 
