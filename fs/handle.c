@@ -373,7 +373,7 @@ zk_handle_close(struct zk_fs *fs, struct zk_handle *handle)
 	reap = detach(fs, handle, needed);
 	LIST_REMOVE(handle, link);
 	(void)pthread_mutex_unlock(&fs->inodes.lock);
-	zk_next_close(fs, handle);
+	zk_next_close(handle);
 	if (needed && handle->next != NULL)
 		zk_nexts_settle(release);
 	if (needed)

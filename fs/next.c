@@ -15,6 +15,7 @@ void
 zk_nexts_init(struct zk_nexts *nexts)
 {
 	(void)pthread_mutex_init(&nexts->lock, NULL);
+	(void)pthread_cond_init(&nexts->given, NULL);
 	TAILQ_INIT(&nexts->all);
 	TAILQ_INIT(&nexts->dirty);
 }
@@ -22,6 +23,7 @@ zk_nexts_init(struct zk_nexts *nexts)
 void
 zk_nexts_fini(struct zk_nexts *nexts)
 {
+	(void)pthread_cond_destroy(&nexts->given);
 	(void)pthread_mutex_destroy(&nexts->lock);
 }
 
@@ -75,6 +77,8 @@ zk_next_give(struct zk_next *s)
 	(void)pthread_mutex_lock(&nexts->lock);
 	s->busy = false;
 	dirty = s->is_dirty;
+	if (nexts->closing > 0)
+		(void)pthread_cond_broadcast(&nexts->given);
 	(void)pthread_mutex_unlock(&nexts->lock);
 	if (dirty)
 		zk_calls_wake(s->fs);
@@ -346,15 +350,29 @@ zk_next_free(struct zk_fs *fs, struct zk_handle *handle)
 	zk_next_unref(s);
 }
 
-void
-zk_next_close(struct zk_fs *fs, struct zk_handle *handle)
+/* Who has it looks at what there is and waits for nothing. */
+static void
+take_for_good(struct zk_next *s)
 {
-	(void)fs;
-	/* If it is being worked on, what is done will not be told: fine. */
-	if (handle->next != NULL && zk_next_take(handle->next)) {
-		zk_next_last_ack(handle->next);
-		zk_next_give(handle->next);
-	}
+	struct zk_nexts *nexts = &s->fs->nexts;
+
+	(void)pthread_mutex_lock(&nexts->lock);
+	nexts->closing++;
+	while (s->busy)
+		(void)pthread_cond_wait(&nexts->given, &nexts->lock);
+	nexts->closing--;
+	s->busy = true;
+	(void)pthread_mutex_unlock(&nexts->lock);
+}
+
+void
+zk_next_close(struct zk_handle *handle)
+{
+	if (handle->next == NULL)
+		return;
+	take_for_good(handle->next);
+	zk_next_last_ack(handle->next);
+	zk_next_give(handle->next);
 }
 
 static void

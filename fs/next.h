@@ -34,6 +34,8 @@ LIST_HEAD(zk_share_list, zk_share);
 struct zk_nexts {
 	pthread_mutex_t lock; /* protects what is here, and as next.c says */
 	struct zk_next_list all, dirty;
+	pthread_cond_t given; /* a stream that is closed was given */
+	unsigned closing;     /* how many wait for that */
 	/* Acknowledgements and departures under way. */
 	_Atomic size_t unsettled;
 	/* Shares by their partition. */
@@ -51,7 +53,7 @@ void zk_next_read(fuse_req_t req, struct zk_handle *handle, size_t size,
 void zk_next_poll(fuse_req_t req, struct zk_handle *handle,
     struct fuse_pollhandle *ph);
 /* The file is closed: say what is acknowledged; it leaves after this. */
-void zk_next_close(struct zk_fs *fs, struct zk_handle *handle);
+void zk_next_close(struct zk_handle *handle);
 /* NULL is fine. */
 void zk_next_free(struct zk_fs *fs, struct zk_handle *handle);
 
