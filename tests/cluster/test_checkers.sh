@@ -125,3 +125,32 @@ refuses "wb 1: is lost" retained_is_well
 lay_retained
 START=20
 refuses "$WORK/seen" retained_is_well
+
+# --- what is said of groups
+lay_group() {
+	printf 'p0 %s\n' 0 1 2 3 >"$WORK/produced"
+	printf '0 %s\n' 0 0 12 48 >"$WORK/committed"
+	# a loses its stream, b goes on, and a has it again.
+	printf '%s\n' '10 a 1 p0 0 1' '20 a 1 p0 1 1' '25 a 1 lost Stale' \
+	    '30 b 1 p0 1 1' '40 b 1 p0 2 1' '50 a 2 p0 3 1' >"$WORK/group"
+}
+group_is_well() {
+	python3 "$SRC/tests/cluster/groupload.py" check 1 "$WORK/produced" \
+	    "$WORK/committed" "$WORK/group"
+}
+lay_group
+check "all is well in the group" group_is_well
+bad_group() {
+	local text=$1
+	shift
+	lay_group
+	eval "$*"
+	refuses "$text" group_is_well
+}
+bad_group "p0: ('b', 1) skips from 0 to 2" 'sed -i "/p0 1/d" $WORK/group'
+bad_group "p0: 2 after 0 to ('a', 1)" 'sed -i "s/a 1 p0 1/a 1 p0 2/" $WORK/group'
+bad_group "p0: 2 to ('a', 1), who lost it" \
+    'echo "45 a 1 p0 2 1" >>$WORK/group'
+bad_group "p0: 2 of 3" 'sed -i "/p0 3/d" $WORK/group'
+bad_group "p0 is back at 11 from 12" 'echo "0 11" >>$WORK/committed; \
+    sed -i /48/d $WORK/committed'
