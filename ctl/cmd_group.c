@@ -21,6 +21,7 @@ struct request {
 	bool json;
 	bool first;
 	int64_t partition; /* -1: all */
+	uint32_t met;      /* partitions */
 	const char *dir;   /* of the group */
 	const char *to;
 };
@@ -124,7 +125,7 @@ remove_group(struct request *r)
 static int
 reset_one(void *arg, const char *name)
 {
-	const struct request *r = arg;
+	struct request *r = arg;
 	uint32_t number;
 	char *path;
 	int rc;
@@ -132,6 +133,7 @@ reset_one(void *arg, const char *name)
 	if (!zk_ctl_partition_number(name, &number) ||
 	    (r->partition >= 0 && r->partition != number))
 		return 0;
+	r->met++;
 	path = zk_ctl_topic_path(r->ctl, r->dir, name, "");
 	if (path == NULL)
 		return -ENOMEM;
@@ -143,9 +145,18 @@ reset_one(void *arg, const char *name)
 static int
 reset(struct request *r)
 {
-	return zk_ctl_topic_each(r->ctl, r->dir, reset_one, r) < 0
-	    ? ZK_EXIT_FAILED
-	    : ZK_EXIT_OK;
+	if (r->to[0] == '\0') {
+		zk_ctl_say(r->ctl,
+		    "nowhere to go on from: an offset, start, "
+		    "end or @TIME");
+		return ZK_EXIT_USAGE;
+	}
+	if (zk_ctl_topic_each(r->ctl, r->dir, reset_one, r) < 0)
+		return ZK_EXIT_FAILED;
+	if (r->met > 0)
+		return ZK_EXIT_OK;
+	zk_ctl_say(r->ctl, "%s: no such partition", r->dir);
+	return ZK_EXIT_FAILED;
 }
 
 /* --- the command ---------------------------------------------------------- */

@@ -47,7 +47,7 @@ for fault in pause cut_off pause cut_off; do
 	$fault $victim
 	check "$fault z$victim: others take over" \
 	    wait_until $(((SESSION + 10) * WAITS)) all_go_on "$at"
-	"$WAITFOR" turns 1 >/dev/null
+	"$WAITFOR" passed 1
 	at=$(clock_ns)
 	case $fault in
 	pause) resume $victim ;;

@@ -80,7 +80,7 @@ round_of() { # VICTIM HOST
 	done
 	check "all partitions are appended to without z$1" \
 	    wait_until $((20 * WAITS)) all_have_grown "$2"
-	"$WAITFOR" turns 1 >/dev/null
+	"$WAITFOR" passed 1
 	kill -TERM "$pid"
 	"$WAITFOR" gone $((20 * WAITS)) "$pid" || fail "the appender hangs"
 	check_not "none failed" grep failed "$WORK/gaps"

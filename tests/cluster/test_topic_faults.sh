@@ -70,7 +70,7 @@ for seconds in 1 6; do
 	pause "$victim"
 	check "z$victim, who led p1, stands still: the others append" \
 	    topics_run 8 "${rest[@]}"
-	"$WAITFOR" turns "$seconds" >/dev/null
+	"$WAITFOR" passed "$seconds"
 	resume "$victim"
 	check "it goes on, all append" topics_run 20 $ALL
 done

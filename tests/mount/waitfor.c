@@ -11,6 +11,8 @@
  *   waitfor turns SECONDS                a newline on stdout every 10 ms, but
  *                                        only while the last one was read
  *
+ *   waitfor passed SECONDS               for a fault that lasts so long
+ *
  * Exit status 0: it came; 1: the time is over; 2: wrong use.  Every wait is a
  * ppoll(2) of what tells the event: a pidfd, mountinfo, an inotify queue.
  */
@@ -220,6 +222,14 @@ give_turns(void)
 	return 1;
 }
 
+static int
+let_pass(void)
+{
+	while (wait_event(NULL, 0, TURN_MS))
+		;
+	return 0;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -239,9 +249,11 @@ main(int argc, char **argv)
 		return wait_asleep(argv[3]);
 	if (strcmp(verb, "turns") == 0 && argc == 3)
 		return give_turns();
+	if (strcmp(verb, "passed") == 0 && argc == 3)
+		return let_pass();
 	(void)fputs(
-	    "usage: waitfor gone|mounted|unmounted|text|asleep|turns SECONDS "
-	    "[ARGUMENT...]\n",
+	    "usage: waitfor gone|mounted|unmounted|text|asleep|turns|passed "
+	    "SECONDS [ARGUMENT...]\n",
 	    stderr);
 	return 2;
 }

@@ -245,7 +245,8 @@ sim_host_start(struct sim *sim, unsigned id)
 	    .dir = host->dir,
 	    .self = id + 1,
 	    .map_bytes = host->map_bytes,
-	    .seed = zk_mix64(sim->seed * 31 + 7ull * id + ++host->boots) | 1,
+	    /* No two runs of any hosts have the same. */
+	    .seed = zk_mix64(sim->seed * 31 + 1000ull * id + ++host->boots) | 1,
 	    .election_ms = ELECTION_MS,
 	    .heartbeat_ms = HEARTBEAT_MS,
 	    .op_timeout_ms = OP_TIMEOUT_MS,

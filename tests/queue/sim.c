@@ -297,11 +297,11 @@ set_up(struct sim *sim)
 
 		host->sim = sim;
 		host->id = id;
-		/* 12 MiB of it are reserve: there is little room on this. */
+		/* 12 MiB of it are reserve: a third of these get full. */
 		host->map_bytes = (size_t)64 << 20;
 		if (sim->small_disks && sim_chance(sim, 70))
-			host->map_bytes = ((size_t)12 << 20) + 200000 +
-			    sim_random(sim, 300000);
+			host->map_bytes = ((size_t)12 << 20) + 100000 +
+			    sim_random(sim, 200000);
 		(void)snprintf(host->dir, sizeof(host->dir),
 		    "%s/%" PRIu64 ".%u", base, runs, id);
 		if (mkdir(host->dir, 0700) != 0)
