@@ -86,6 +86,46 @@ tell_failed(const struct partition *p, uint32_t replica, int error)
 	return error;
 }
 
+/* The sum that most have. */
+static uint32_t
+usual_sum(const uint32_t *sums, uint32_t count, uint32_t *ret_one)
+{
+	uint32_t best = 0;
+
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t equal = 0;
+
+		for (uint32_t k = 0; k < count; k++)
+			equal += sums[k] == sums[i];
+		if (equal <= best)
+			continue;
+		best = equal;
+		*ret_one = i;
+	}
+	return sums[*ret_one];
+}
+
+/* Of two who differ nobody knows which is right; of three the one alone. */
+static int
+compare_sums(const struct partition *p, const uint32_t *sums, uint32_t want)
+{
+	uint32_t one = 0;
+	const uint32_t usual = usual_sum(sums, p->count, &one);
+	int error = 0;
+
+	for (uint32_t i = 0; i < p->count; i++) {
+		if (sums[i] == usual)
+			continue;
+		p->all->wrong++;
+		zk_ctl_say(p->ctl,
+		    "%s: %s differs from %s between offsets %" PRIu64
+		    " and %" PRIu64,
+		    p->path, p->names[i], p->names[one], p->at, p->at + want);
+		error = EIO;
+	}
+	return error;
+}
+
 /*
  * Goes on behind a piece that is the same everywhere.  0; ENODATA: it begins
  * later by now; or an errno, told.
@@ -96,32 +136,26 @@ compare_piece(struct partition *p)
 	uint32_t want = p->end - p->at < PIECE_BYTES
 	    ? (uint32_t)(p->end - p->at)
 	    : PIECE_BYTES;
-	uint32_t sum = 0;
+	uint32_t sums[REPLICAS_MAX] = {0};
+	int error;
 
 	for (uint32_t i = 0; i < p->count; i++) {
-		uint32_t len = 0, other = 0;
-		int error = sum_of(p, i, want, &len, &other);
+		uint32_t len = 0;
 
+		error = sum_of(p, i, want, &len, &sums[i]);
 		if (error == ENODATA)
 			return error;
 		if (error == 0 && len == 0)
 			error = ETIMEDOUT;
 		if (error != 0)
 			return tell_failed(p, i, error);
-		if (i > 0 && len == want && other != sum) {
-			p->all->wrong++;
-			zk_ctl_say(p->ctl,
-			    "%s: %s differs from %s between offsets %" PRIu64
-			    " and %" PRIu64,
-			    p->path, p->names[i], p->names[0], p->at,
-			    p->at + want);
-			return EIO;
-		}
 		if (i > 0 && len < want)
 			i = UINT32_MAX; /* all again, with less */
 		want = len;
-		sum = other;
 	}
+	error = compare_sums(p, sums, want);
+	if (error != 0)
+		return error;
 	p->at += want;
 	p->all->bytes += want;
 	return 0;

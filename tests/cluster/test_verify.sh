@@ -73,4 +73,24 @@ check "nobody minds who does not read it there" bash -c \
     'cmp "$0/p0" "$1/p0" && cat "$1/p1" >"$2"' "$T" \
     "$WORK/m3/topics/t" "$WORK/text"
 check "its daemon goes on" bash -c 'echo more >>"$0"' "$WORK/m2/topics/t/p1"
+
+# One that has other bytes, and the right checksum of them, says nothing.
+node=$(sed -n 's/.*UP member=z3 node=\([0-9a-f]*\).*/\1/p' "$WORK/z1.log" |
+    tail -n 1)
+must stop_member 3
+must "$BUILD/tests/cluster/alter" "$WORK/d3" "$node" p0-00005 q0-00005
+must start_member 3
+check "it is read there" wait_until 20 \
+    grep -qx q0-00005 "$WORK/m3/topics/t/p0"
+differs() {
+	"$BUILD/zkfs" -m "$WORK/m$1" verify >"$WORK/out" 2>&1
+	local status=$?
+	cat "$WORK/out"
+	[ $status -eq 1 ] && grep -qE "topics/t/p0: z3 differs from z[12] \
+between offsets 0 and [0-9]+\$" "$WORK/out" &&
+	    [ "$(grep -c "p0: " "$WORK/out")" = 1 ]
+}
+for i in 1 2 3; do
+	check "z3 differs, says z$i" differs $i
+done
 must stop_all
