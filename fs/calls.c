@@ -355,8 +355,11 @@ serve_reap(struct zk_fs *fs)
 }
 
 static uint64_t
-next_wake(const struct zk_calls *calls, uint64_t due_ms, bool retry)
+next_wake(const struct zk_fs *fs, bool retry)
 {
+	const uint64_t dues[] = {atomic_load(&fs->faces.due_ms),
+	    atomic_load(&fs->nexts.due_ms)};
+	const struct zk_calls *calls = &fs->calls;
 	const struct zk_call *first = TAILQ_FIRST(&calls->timed), *call;
 	uint64_t now = zk_now_ms(), wake = now + IDLE_MS;
 
@@ -369,8 +372,9 @@ next_wake(const struct zk_calls *calls, uint64_t due_ms, bool retry)
 			wake = call->shown_by_ms;
 	if (calls->reap_due_ms != 0 && calls->reap_due_ms < wake)
 		wake = calls->reap_due_ms;
-	if (due_ms != 0 && due_ms < wake)
-		wake = due_ms;
+	for (size_t i = 0; i < 2; i++)
+		if (dues[i] != 0 && dues[i] < wake)
+			wake = dues[i];
 	if (retry && now + RETRY_MS < wake)
 		wake = now + RETRY_MS;
 	return wake;
@@ -400,8 +404,7 @@ serve(void *arg)
 		zk_faces_serve(fs);
 		(void)pthread_mutex_lock(&calls->lock);
 		if (!calls->kicked && !calls->stopping) {
-			uint64_t wake = next_wake(calls,
-			    atomic_load(&fs->faces.due_ms), retry);
+			uint64_t wake = next_wake(fs, retry);
 			struct timespec until = {
 			    .tv_sec = (time_t)(wake / 1000),
 			    .tv_nsec = (long)(wake % 1000) * 1000000,

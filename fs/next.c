@@ -77,7 +77,7 @@ zk_next_give(struct zk_next *s)
 	(void)pthread_mutex_lock(&nexts->lock);
 	s->busy = false;
 	dirty = s->is_dirty;
-	if (nexts->closing > 0)
+	if (nexts->awaiting > 0)
 		(void)pthread_cond_broadcast(&nexts->given);
 	(void)pthread_mutex_unlock(&nexts->lock);
 	if (dirty)
@@ -268,6 +268,7 @@ zk_nexts_serve(struct zk_fs *fs)
 {
 	struct zk_next *s;
 
+	zk_nexts_look_at_due(fs);
 	while ((s = take_dirty(&fs->nexts)) != NULL) {
 		serve_waiting(s);
 		/* Also when nobody reads: others may wait for what is ours. */
@@ -347,6 +348,7 @@ zk_next_free(struct zk_fs *fs, struct zk_handle *handle)
 	s->is_dirty = false;
 	s->closed = true;
 	(void)pthread_mutex_unlock(&fs->nexts.lock);
+	zk_next_owes_nothing(s);
 	zk_next_unref(s);
 }
 
@@ -357,10 +359,10 @@ take_for_good(struct zk_next *s)
 	struct zk_nexts *nexts = &s->fs->nexts;
 
 	(void)pthread_mutex_lock(&nexts->lock);
-	nexts->closing++;
+	nexts->awaiting++;
 	while (s->busy)
 		(void)pthread_cond_wait(&nexts->given, &nexts->lock);
-	nexts->closing--;
+	nexts->awaiting--;
 	s->busy = true;
 	(void)pthread_mutex_unlock(&nexts->lock);
 }
@@ -445,6 +447,9 @@ zk_nexts_unsettled(struct zk_fs *fs)
 {
 	/* A RELEASE may have been read, but not yet looked at. */
 	zk_workers_settle(fs);
+	if (atomic_load(&fs->nexts.unsettled) == 0)
+		return false;
+	zk_nexts_hurry(fs);
 	return atomic_load(&fs->nexts.unsettled) > 0;
 }
 

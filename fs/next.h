@@ -24,8 +24,8 @@ struct zk_call;
  * left that was delivered and not acknowledged.
  *
  * Whoever works on a stream has taken it (busy): a worker with a read, or the
- * thread of the calls.  Nobody waits for it: a read that finds it taken, or
- * nothing to deliver, is held until the thread of the calls looks.
+ * thread of the calls, never for long.  A read that finds it taken, or nothing
+ * to deliver, is held until the thread of the calls looks.
  */
 TAILQ_HEAD(zk_next_list, zk_next);
 LIST_HEAD(zk_share_list, zk_share);
@@ -34,10 +34,11 @@ LIST_HEAD(zk_share_list, zk_share);
 struct zk_nexts {
 	pthread_mutex_t lock; /* protects what is here, and as next.c says */
 	struct zk_next_list all, dirty;
-	pthread_cond_t given; /* a stream that is closed was given */
-	unsigned closing;     /* how many wait for that */
-	/* Acknowledgements and departures under way. */
+	pthread_cond_t given; /* a stream was, for which somebody waits */
+	unsigned awaiting;    /* how many wait for that */
+	/* Acknowledgements and departures under way, or put off. */
 	_Atomic size_t unsettled;
+	_Atomic uint64_t due_ms; /* when one is that was put off; 0: none is */
 	/* Shares by their partition. */
 	struct zk_share_list buckets[ZK_SHARE_BUCKETS];
 };

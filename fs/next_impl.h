@@ -56,6 +56,7 @@ struct zk_next {
 	bool is_dirty, busy, closed;
 	bool regroup; /* look at the shares again */
 	bool acking;  /* an acknowledgement is under way */
+	bool put_off; /* one is due soon; counted as unsettled */
 	bool asking;  /* a question is; then its answer is there */
 	bool answered;
 	struct zk_next_answer answer;
@@ -64,6 +65,7 @@ struct zk_next {
 	/* Of whoever has taken it. */
 	struct zk_share *shares;
 	struct zk_share *turn; /* whose turn it is; NULL: the first's */
+	uint64_t acked_ms;     /* when something was last acknowledged */
 	struct zk_window window;
 
 	/* Protected by the lock of the calls. */
@@ -91,10 +93,16 @@ struct zk_share *zk_next_share_add(struct zk_next *s, uint32_t number,
 int zk_next_fill(struct zk_next *s, size_t size);
 /* Whether there may be something to read that was not told yet. */
 bool zk_next_has_more(struct zk_next *s);
-/* Give up what is to be given up, and say what is done. */
+/* next_ack.c: give up what is to be given up, and say what is done, soon. */
 void zk_next_settle(struct zk_next *s);
-/* As settle, for the last time. */
+/* As settle, for the last time, and now. */
 void zk_next_last_ack(struct zk_next *s);
+/* What was put off is told, or never will be. */
+void zk_next_owes_nothing(struct zk_next *s);
+/* What was put off until now is looked at; the thread of the calls. */
+void zk_nexts_look_at_due(struct zk_fs *fs);
+/* What is put off is told now.  Waits for who has the stream. */
+void zk_nexts_hurry(struct zk_fs *fs);
 void zk_next_shares_free(struct zk_next *s);
 void zk_next_done(void *arg, const struct zk_window_piece *piece, uint64_t off);
 void zk_next_unref(struct zk_next *s);

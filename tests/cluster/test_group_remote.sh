@@ -38,6 +38,23 @@ for round in 1 2 3 4 5 6 7 8; do
 	produce
 	check "each record comes, round $round" wait_until 10 all_came
 done
+# Bursts: what they did last is told though they only wait now.  Who asks is on
+# another host than the member that has the partition, for two of three.
+for p in 0 1 2 3 4 5; do
+	for i in 1 2 3 4 5 6 7 8; do
+		echo "r$count"
+		count=$((count + 1))
+	done >>"$WORK/m2/$U/p$p"
+done
+all_told() {
+	local p
+	for p in 0 1 2 3 4 5; do
+		[ "$(cat "$WORK/m1/$G/p$p")" = \
+		    "$(stat -c %s "$WORK/m2/$U/p$p")" ] || return 1
+	done
+}
+check "bursts come" wait_until 10 all_came
+check "and are known to be done elsewhere" wait_until 5 all_told
 is_connected() {
 	[ "$(control "$1" state)" = connected ]
 }

@@ -189,5 +189,34 @@ end "$pid"
 check "none but those in flight twice" \
     test "$(cat "$WORK"/k? | wc -l)" -le 324
 
+# Only the record that was not acknowledged by the next read, however fast.
+check "what was acknowledged just before a kill does not come again" \
+    python3 - "$G" "$T" <<'END2'
+import os, signal, sys
+group, topic = sys.argv[1:]
+with open(topic + "/p0", "ab", 0) as f:
+    f.write(b"".join(b"f%04d\n" % i for i in range(2000)))
+def consume(count):
+    """The records one gets who is killed after so many, without a pause."""
+    out, to = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        fd = os.open(group + "/next", os.O_RDONLY)
+        for i in range(count):
+            os.write(to, os.pread(fd, 6, 6 * i))
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.close(to)
+    os.waitpid(pid, 0)
+    got = os.read(out, 60000).decode().split()
+    os.close(out)
+    return got
+last = "f0000"
+for count in [100, 2, 3, 50, 7, 20, 400, 5] * 2:
+    got = consume(count)
+    n = int(last[1:])
+    assert got == ["f%04d" % i for i in range(n, n + count)], (last, got)
+    last = got[-1]
+END2
+
 check "rmdir removes a group" rmdir "$G"
 must stop_fs
