@@ -103,6 +103,7 @@ static const enum zk_request_kind kinds[] = {
     [ZK_ASK_INFO] = ZK_REQUEST_INFO,
     [ZK_ASK_READ] = ZK_REQUEST_READ,
     [ZK_ASK_TIME] = ZK_REQUEST_TIME,
+    [ZK_ASK_RECORD] = ZK_REQUEST_RECORD,
     [ZK_ASK_DIGEST] = ZK_REQUEST_DIGEST,
 };
 

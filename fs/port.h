@@ -60,8 +60,9 @@ struct zk_port_partition {
 enum zk_ask_kind {
 	ZK_ASK_APPEND, /* bytes: whole records; offset: where they went */
 	ZK_ASK_INFO,
-	ZK_ASK_READ, /* up to want bytes from offset */
-	ZK_ASK_TIME, /* offset: of the first record not older than time */
+	ZK_ASK_READ,   /* up to want bytes from offset */
+	ZK_ASK_TIME,   /* offset: of the first record not older than time */
+	ZK_ASK_RECORD, /* offset: of the first that begins there or later */
 	/* What READ gives at the replica of that number: bytes << 32 | CRC. */
 	ZK_ASK_DIGEST,
 };
@@ -81,7 +82,7 @@ struct zk_ask {
 /*
  * The answer; borrowed.  rc: 0, -ENOENT (the partition is gone), -ETIMEDOUT,
  * -ENOSPC, -EROFS (APPEND: its session is over, and nothing was appended),
- * -ENODATA (READ: before the start, which info tells), -ESTALE, ...
+ * -ENODATA (READ, RECORD: before the start, which info tells), -ESTALE, ...
  */
 struct zk_told {
 	int rc;

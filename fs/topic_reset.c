@@ -11,8 +11,8 @@
 #include "fs/topic_impl.h"
 
 /*
- * What is written to a group's offset is a number, which goes to the tree as
- * it is; or it says where, and whoever has the partition knows the number.
+ * What is written to a group's offset is a number, or says where; whoever has
+ * the partition knows where the next record begins from there on.
  */
 
 #define TEXT_MAX 64u
@@ -115,16 +115,30 @@ reset_answer(struct zk_call *call, const struct zk_outcome *out)
 {
 	struct reset *reset = call->extra;
 
-	if (out->rc < 0) {
+	/* A number from before the start. */
+	const bool gone =
+	    out->rc == -ENODATA && reset->ask.kind == ZK_ASK_RECORD;
+
+	if (out->rc < 0 && !gone) {
 		zk_reply_rc_ino(call->req, out->rc);
 		return;
 	}
-	if (reset->ask.kind == ZK_ASK_TIME)
+	if (reset->ask.kind != ZK_ASK_INFO && !gone)
 		reset->offset = out->offset;
 	else
 		reset->offset =
 		    reset->end ? call->told->info.end : call->told->info.start;
 	zk_call_defer(call);
+}
+
+static int
+parse_number(const char *text, uint64_t *ret_number)
+{
+	char *end;
+
+	errno = 0;
+	*ret_number = strtoull(text, &end, 10);
+	return errno != 0 || *end != '\0' ? -EINVAL : 0;
 }
 
 /* What the text asks for; -EINVAL. */
@@ -135,6 +149,9 @@ parse(const char *text, struct reset *reset)
 	reset->end = strcmp(text, "end") == 0;
 	if (reset->end || strcmp(text, "start") == 0)
 		return 0;
+	reset->ask.kind = ZK_ASK_RECORD;
+	if (text[0] >= '0' && text[0] <= '9')
+		return parse_number(text, &reset->ask.offset);
 	reset->ask.kind = ZK_ASK_TIME;
 	return text[0] == '@' ? parse_time(text + 1, &reset->ask.time)
 	                      : -EINVAL;
@@ -153,7 +170,7 @@ zk_topic_reset(fuse_req_t req, struct zk_handle *handle, const char *buf,
 
 	if (len > 0 && buf[len - 1] == '\n')
 		len--;
-	if (len == 0 || len >= sizeof(text) || (buf[0] >= '0' && buf[0] <= '9'))
+	if (len == 0 || len >= sizeof(text))
 		return false;
 	memcpy(text, buf, len);
 	text[len] = '\0';

@@ -271,17 +271,26 @@ ask(struct zk_part *part, struct zk_request *request, uint64_t to)
 	zk_host_commit(b, to, ZK_BROKER_FAST, &enc);
 }
 
+/* What lies behind what is known here may be there all the same. */
+static bool
+is_for_us(const struct zk_part *part, const struct zk_request *request)
+{
+	if (request->node != 0)
+		return request->node == part->broker->options.self;
+	return request->kind != ZK_REQUEST_RECORD ||
+	    zk_group_leads(part->group) || request->offset <= part->info.end;
+}
+
 /* All but what another replica is to answer. */
 static void
 answer_all_own(struct zk_part *part)
 {
-	const uint64_t self = part->broker->options.self;
 	struct zk_request_list list = part->asks;
 	struct zk_request *request;
 
 	zk_request_list_init(&part->asks);
 	while ((request = zk_request_list_pop(&list)) != NULL)
-		if (request->node == 0 || request->node == self)
+		if (is_for_us(part, request))
 			answer_own(part, request);
 		else
 			zk_request_list_add(&part->asks, request);
@@ -309,7 +318,7 @@ zk_ask_pump(struct zk_part *part)
 
 	if (zk_part_is_local(part)) {
 		answer_all_own(part);
-		ask_all(part, 0);
+		ask_all(part, zk_part_aim(part));
 		return;
 	}
 	aim = zk_part_aim(part);

@@ -122,6 +122,14 @@ refuses "Device or resource busy" bash -c 'echo 0 >"$1"' - "$G/p0"
 check "the holder of its lock writes it" bash -c 'echo 3 >&9'
 same "it has" 3 "$(committed)"
 exec 9>&-
+# An offset within a record, and one that is not there yet.
+second=$(head -n 1 "$T/p0" | wc -c)
+check "to within a record" bash -c 'echo 1 >"$1"' - "$G/p0"
+same "the one after it" "$second" "$(committed)"
+check "to an offset to come" bash -c 'echo 1000000 >"$1"' - "$G/p0"
+same "the end" "$(stat -c %s "$T/p0")" "$(committed)"
+refuses "Invalid argument" bash -c 'echo 99999999999999999999999 >"$1"' - "$G/p0"
+refuses "Invalid argument" bash -c 'echo 1x >"$1"' - "$G/p0"
 check "to a time" bash -c 'echo @0 >"$1"' - "$G/p0"
 same "the first record" 0 "$(committed)"
 check "to a time to come" bash -c \

@@ -50,6 +50,32 @@ read_at_end(unsigned id)
 	cr_assert_eq(len, 0);
 }
 
+Test(broker_late, what_is_not_known_here_is_asked_for, .init = three,
+    .fini = rig_fini)
+{
+	struct zk_request what = {
+	    .kind = ZK_REQUEST_RECORD,
+	    .partition = RIG_PART,
+	};
+	struct rig_done done;
+
+	(void)rig_append_ok(lead, "second\n");
+	cr_expect_lt(seen_by(one), 13);
+	what.offset = 13;
+	rig_submit(one, &what, NULL, 0, &done);
+	rig_wait(&done);
+	cr_expect_eq(done.rc, 0);
+	cr_expect_eq(done.offset, 13);
+	/* Behind what anybody knows: the end. */
+	what.offset = 1000;
+	for (unsigned id = 0; id < 3; id++) {
+		rig_submit(id, &what, NULL, 0, &done);
+		rig_wait(&done);
+		cr_expect_eq(done.rc, 0);
+		cr_expect_eq(done.offset, 13);
+	}
+}
+
 Test(broker_late, waits_where_nobody_does, .init = three, .fini = rig_fini)
 {
 	const size_t before = seen_by(one);
