@@ -5,8 +5,9 @@ Members of a consumer group, and the verdict on what they were given.
                 stream opens it again.  A line of LOG for each record: when
                 the read of it returned (ns), NAME, which opening it was, the
                 record.  A line "... lost ERROR" when a stream fails
-  groupload.py produce TOPIC PARTS LOG COUNT PAUSE-MS   records "pP NUMBER TIME" in
-                turn, each in one write; LOG: what was acknowledged
+  groupload.py produce TOPIC PARTS LOG PAUSE-MS   records "pP NUMBER TIME" in
+                turn, each in one write, until SIGTERM; LOG: what was
+                acknowledged
   groupload.py committed GROUP PARTS LOG   how far it is, until SIGTERM
   groupload.py check PARTS PRODUCED COMMITTED LOG...   each record was
                 delivered; by one at a time, in order; what one had had was
@@ -66,17 +67,17 @@ def consume(name, path, log):
         pass
 
 
-def produce(topic, parts, log, count, pause_ms):
+def produce(topic, parts, log, pause_ms):
     signal.signal(signal.SIGTERM, end)
     fds = [os.open("%s/p%d" % (topic, p), os.O_WRONLY | os.O_APPEND)
            for p in range(parts)]
     out = open(log, "w", 1)
-    for i in range(count):
+    i = 0
+    while not over:
         for p in range(parts):
-            if over:
-                return
             os.write(fds[p], b"p%d %d %d\n" % (p, i, time.monotonic_ns()))
             print("p%d" % p, i, file=out)
+        i += 1
         time.sleep(pause_ms / 1000)
 
 
@@ -173,7 +174,7 @@ verb, args = sys.argv[1], sys.argv[2:]
 if verb == "consume":
     consume(*args)
 elif verb == "produce":
-    produce(args[0], int(args[1]), args[2], int(args[3]), int(args[4]))
+    produce(args[0], int(args[1]), args[2], int(args[3]))
 elif verb == "committed":
     committed(args[0], int(args[1]), args[2])
 elif verb == "check":

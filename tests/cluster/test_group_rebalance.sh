@@ -9,19 +9,21 @@ test_cleanup() {
 must start_all
 must groups_start
 member 1 a
-records 1 $((${ROUNDS:-4} * 200)) 10
+records 1 10
 check "the first has all" wait_until 20 owns a $PARTS
 for ((round = 0; round < ${ROUNDS:-4}; round++)); do
 	host=$((2 + round % 2))
 	member $host b$round
 	check "round $round: one on z$host joins and has its part" \
 	    wait_until 20 owns b$round $((PARTS / 2))
+	"$WAITFOR" passed 1
 	if [ $((round % 3)) = 2 ]; then
 		member_is_killed b$round
 	else
 		member_ends b$round
 	fi
 	check "it leaves, and the first has all" wait_until 20 owns a $PARTS
+	"$WAITFOR" passed 1
 done
 records_end
 groups_verdict
