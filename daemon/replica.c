@@ -116,56 +116,6 @@ hold(struct zk_replica *r, const struct zk_msg *msg)
 	return 0;
 }
 
-/* --- what may be late ----------------------------------------------------- */
-
-static bool
-put_off(struct zk_replica *r, const struct zk_msg *msg)
-{
-	const struct zk_replica_sink *sink = &r->options.sink;
-
-	if (msg->type != ZK_MSG_COMMIT || sink->put_off_commit == NULL ||
-	    r->late_count == ZK_MEMBERS_MAX ||
-	    !sink->put_off_commit(sink->arg, msg->to))
-		return false;
-	zk_replica_drop_late(r, msg->to);
-	r->late[r->late_count++] = *msg;
-	return true;
-}
-
-void
-zk_replica_drop_late(struct zk_replica *r, uint64_t to)
-{
-	for (size_t i = 0; i < r->late_count; i++) {
-		if (r->late[i].to != to)
-			continue;
-		r->late[i] = r->late[--r->late_count];
-		return;
-	}
-}
-
-size_t
-zk_replica_late_commits(const struct zk_replica *r)
-{
-	return r->late_count;
-}
-
-void
-zk_replica_send_late(struct zk_replica *r)
-{
-	while (r->late_count > 0) {
-		const struct zk_msg msg = r->late[r->late_count - 1];
-
-		/* Without entries, it cannot fail; it forgets the message. */
-		(void)zk_replica_send(r, &msg);
-	}
-}
-
-void
-zk_replica_apply_later(struct zk_replica *r, bool later)
-{
-	r->applies_later = later;
-}
-
 static int
 make_durable(struct zk_replica *r, const struct zk_effects *fx)
 {
@@ -222,9 +172,10 @@ pass_on(struct zk_replica *r, const struct zk_effects *fx)
 	for (size_t i = 0; i < fx->snapshot_count; i++)
 		zk_replica_snapshot_ask(r, fx->snapshot_to[i]);
 	for (size_t i = 0; rc == 0 && i < count; i++)
-		rc = msgs[i].after_flush   ? hold(r, &msgs[i])
-		    : put_off(r, &msgs[i]) ? 0
-		                           : zk_replica_send(r, &msgs[i]);
+		rc = msgs[i].after_flush ? hold(r, &msgs[i])
+		    : zk_replica_put_off(r, &msgs[i])
+		    ? 0
+		    : zk_replica_send(r, &msgs[i]);
 	return rc;
 }
 
@@ -477,6 +428,17 @@ applies_next(struct zk_replica *r, bool stored)
 	return r->applies_next;
 }
 
+/*
+ * To apply some entries takes as long as a flush: so a leader, which answers
+ * for them, does both at once.
+ */
+static bool
+flushes_beside(const struct zk_replica *r)
+{
+	return r->tx != NULL && r->wrote && r->raft.role == ZK_LEADER &&
+	    r->raft.commit_index >= r->applied + FLUSH_BESIDE_MIN;
+}
+
 /* After the commit: who waits for it, then the flush of what it did not need. */
 static int
 flush_rest(struct zk_replica *r)
@@ -493,6 +455,7 @@ zk_replica_end(struct zk_replica *r, bool *ret_more)
 {
 	const bool alone = is_alone(&r->raft);
 	const bool stored = r->wrote;
+	bool beside;
 	int rc = r->fatal;
 
 	/*
@@ -503,14 +466,22 @@ zk_replica_end(struct zk_replica *r, bool *ret_more)
 	 */
 	if (rc == 0 && alone && stored)
 		rc = step_stored(r);
+	beside = flushes_beside(r);
+	/* What this removes from the log is in the same flush. */
+	if (rc == 0 && beside)
+		rc = zk_replica_trim(r);
+	if (rc == 0 && beside)
+		rc = zk_store_begin_flush(r->tx);
 	if (rc == 0 && !applies_next(r, stored) && !r->applies_later)
 		rc = zk_replica_apply(r);
-	if (rc == 0)
+	if (rc == 0 && !beside)
 		rc = zk_replica_trim(r);
 	if (rc < 0) {
 		if (r->tx != NULL)
 			zk_store_abort(r->tx);
 		r->tx = NULL;
+		if (zk_store_broken(r->store) < 0)
+			return zk_store_broken(r->store);
 	} else {
 		rc = commit(r);
 	}

@@ -25,6 +25,8 @@
 
 /* What one turn applies at most, so that turns stay short. */
 #define APPLY_ENTRIES_MAX 2048u
+/* So many are worth a flush beside them. */
+#define FLUSH_BESIDE_MIN 4u
 
 /* Entries as they travel: an APPEND is at most this and its head. */
 #define APPEND_BYTES_MAX (2u * ZK_MIB)
@@ -167,7 +169,11 @@ int zk_replica_entry(struct zk_replica *r, uint64_t index,
 /* Steps Raft and carries out what it asks for. */
 int zk_replica_step(struct zk_replica *r, const struct zk_event *event);
 
-/* A COMMIT that was put off is not needed any more. */
+/*
+ * replica_late.c: whether the message stays here for now; a COMMIT that was put
+ * off is not needed any more.
+ */
+bool zk_replica_put_off(struct zk_replica *r, const struct zk_msg *msg);
 void zk_replica_drop_late(struct zk_replica *r, uint64_t to);
 
 /* replica_wire.c: send now, with its entries if it asks for some. */

@@ -7,6 +7,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "base/aside.h"
 #include "base/assert.h"
 #include "base/limits.h"
 #include "store/env_impl.h"
@@ -54,6 +55,7 @@ zk_env_abort(struct zk_tx *tx)
 
 	if (mdb == NULL)
 		return;
+	zk_env_undo_flush(env);
 	tx->mdb = NULL;
 	env->writing = false;
 	if (env->kept_len > 0 && tx->changes == 0 && tx->fatal == 0) {
@@ -127,7 +129,7 @@ zk_env_commit(struct zk_tx *tx)
 	rc = tx->fatal;
 	if (rc < 0) {
 		zk_env_abort(tx);
-		return rc;
+		return env->broken < 0 ? env->broken : rc;
 	}
 	if (env->journal != NULL)
 		return zk_env_commit_journaled(env, tx);
@@ -261,6 +263,7 @@ zk_env_open(const struct zk_env_options *options, struct zk_env **ret_env)
 		return -ENOMEM;
 	env->witness_fd = -1;
 	env->room = true;
+	env->background = options->background;
 	(void)pthread_mutex_init(&env->readers_lock, NULL);
 	rc = open_file(env, options);
 	if (rc == 0 && options->journal != NULL)
@@ -288,6 +291,7 @@ zk_env_close(struct zk_env *env)
 	if (env->later != NULL)
 		mdb_txn_abort(env->later);
 	free(env->kept);
+	zk_aside_close(env->aside);
 	zk_checkpointer_close(env->checkpointer);
 	zk_journal_close(env->journal);
 	free(env->notes);

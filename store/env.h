@@ -35,7 +35,7 @@ struct zk_env_options {
 	size_t journaled_max;
 	/* There may be none yet, for a file that was flushed until now. */
 	bool adopt;
-	bool background; /* checkpoints have a thread */
+	bool background; /* has threads: for checkpoints, and to flush */
 };
 
 /*
@@ -90,6 +90,15 @@ bool zk_env_is_unsettled(const struct zk_env *env);
 int zk_env_commit_ahead(struct zk_tx *tx);
 int zk_env_flush(struct zk_env *env);
 bool zk_env_is_ahead(const struct zk_env *env); /* flush is due */
+
+/*
+ * What is noted until now begins its way to the journal beside the writer, who
+ * goes on with the transaction, if much is left to do in it.  A crash may leave
+ * just that.  commit waits for it, and so does abort, which takes it back; if
+ * it cannot, zk_env_broken() tells: then nobody may be told that it was undone.
+ */
+int zk_env_begin_flush(struct zk_tx *tx);
+int zk_env_broken(const struct zk_env *env);
 
 /* Nested in tx, which must not be used until this one is aborted. */
 int zk_env_begin_nested(const struct zk_tx *tx, struct zk_tx *ret_nested);

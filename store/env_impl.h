@@ -38,7 +38,16 @@ struct zk_env {
 	uint8_t *kept;
 	size_t kept_len, kept_cap;
 	size_t ahead; /* bytes of notes of what is committed and not flushed */
-	int broken;   /* they could not be done again */
+	int broken;   /* it is not known what the disk holds */
+	/*
+	 * Of the transaction: bytes of notes that are on their way to the
+	 * journal, or there; 0: none.  In flight they are the other thread's.
+	 */
+	size_t begun;
+	bool in_flight;
+	int begun_rc;           /* once it is not */
+	bool background;        /* may have threads */
+	struct zk_aside *aside; /* NULL: not yet */
 
 	pthread_mutex_t readers_lock;
 	struct zk_tx *readers[READERS_KEPT]; /* protected by readers_lock */
@@ -57,7 +66,25 @@ int zk_env_failed_commit(struct zk_env *env, int rc);
 int zk_env_open_journal(struct zk_env *env,
     const struct zk_env_options *options);
 int zk_env_commit_journaled(struct zk_env *env, struct zk_tx *tx);
+/* 1: there is no room for len bytes of notes, even after a checkpoint. */
+int zk_env_make_journal_room(struct zk_env *env, size_t len);
+int zk_env_append_notes(struct zk_env *env, size_t len); /* there is room */
+/* LMDB's part; noted: the last record of the journal is of this commit. */
+int zk_env_commit_mdb(struct zk_env *env, struct zk_tx *tx, bool noted);
+/* All that the journal has is committed; maybe it is time for a checkpoint. */
+void zk_env_mark(struct zk_env *env);
+int zk_env_maybe_checkpoint(struct zk_env *env);
 /* A transaction was undone: what was kept for later begins the next. */
 void zk_env_redo_kept(struct zk_env *env);
+
+/* env_flush.c. */
+/*
+ * At the commit: wait for what was begun.  *ret_done: the journal has all
+ * notes of tx; else it has none.  At the abort: it shall have none.
+ */
+int zk_env_end_flush(struct zk_tx *tx, bool *ret_done);
+void zk_env_undo_flush(struct zk_env *env);
+/* Before notes are added to: they are nobody else's any more. */
+void zk_env_await_flush(struct zk_env *env);
 
 #endif

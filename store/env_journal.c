@@ -65,6 +65,7 @@ zk_env_note(struct zk_tx *tx, const struct zk_key *key, const void *value,
 	if (env == NULL || env->journal == NULL || tx->whole ||
 	    !zk_table_is_journaled(key->bytes[0]))
 		return;
+	zk_env_await_flush(env);
 	/* What is too much for the journal is flushed with its pages. */
 	if (!ensure_notes(env, tx->noted + more)) {
 		tx->whole = true;
@@ -118,8 +119,8 @@ checkpoint_now(struct zk_env *env)
 }
 
 /* 1: there is none, even after a checkpoint. */
-static int
-make_journal_room(struct zk_env *env, size_t len)
+int
+zk_env_make_journal_room(struct zk_env *env, size_t len)
 {
 	int rc = 0;
 
@@ -133,8 +134,8 @@ make_journal_room(struct zk_env *env, size_t len)
 }
 
 /* There is room. */
-static int
-append_notes(struct zk_env *env, size_t len)
+int
+zk_env_append_notes(struct zk_env *env, size_t len)
 {
 	const int rc = zk_journal_append(env->journal, env->notes, len);
 
@@ -149,9 +150,9 @@ append_notes(struct zk_env *env, size_t len)
 static int
 journal_notes(struct zk_env *env, const struct zk_tx *tx)
 {
-	const int rc = make_journal_room(env, tx->noted);
+	const int rc = zk_env_make_journal_room(env, tx->noted);
 
-	return rc == 0 ? append_notes(env, tx->noted) : rc;
+	return rc == 0 ? zk_env_append_notes(env, tx->noted) : rc;
 }
 
 uint64_t
@@ -175,8 +176,8 @@ zk_env_checkpoint(struct zk_env *env)
 }
 
 /* After a commit: is it time for one? */
-static int
-maybe_checkpoint(struct zk_env *env)
+int
+zk_env_maybe_checkpoint(struct zk_env *env)
 {
 	const uint64_t most = zk_journal_bytes(env->journal) / CHECKPOINT_SHARE;
 	const uint64_t grown = last_page(env) - env->checkpoint_last_page;
@@ -190,16 +191,16 @@ maybe_checkpoint(struct zk_env *env)
 }
 
 /* All that the journal has is committed. */
-static void
-mark(struct zk_env *env)
+void
+zk_env_mark(struct zk_env *env)
 {
 	zk_journal_mark(env->journal, &env->mark);
 	env->mark.label = env->label;
 }
 
 /* LMDB's commit; what was kept for later is in it. */
-static int
-commit_mdb(struct zk_env *env, struct zk_tx *tx, bool noted)
+int
+zk_env_commit_mdb(struct zk_env *env, struct zk_tx *tx, bool noted)
 {
 	int rc;
 
@@ -212,6 +213,9 @@ commit_mdb(struct zk_env *env, struct zk_tx *tx, bool noted)
 		return 0;
 	}
 	rc = zk_env_failed_commit(env, rc);
+	zk_env_undo_flush(env);
+	if (env->broken < 0)
+		return env->broken;
 	if (rc == -ENOSPC && noted && zk_journal_void(env->journal) < 0)
 		rc = -EIO;
 	if (rc != -ENOSPC)
@@ -232,9 +236,10 @@ int
 zk_env_commit_journaled(struct zk_env *env, struct zk_tx *tx)
 {
 	bool noted = !tx->whole && tx->noted > 0;
-	int rc = 0;
+	bool begun = false;
+	int rc = zk_env_end_flush(tx, &begun);
 
-	if (noted)
+	if (rc == 0 && noted && !begun)
 		rc = journal_notes(env, tx);
 	if (rc > 0) {
 		tx->whole = true;
@@ -245,65 +250,12 @@ zk_env_commit_journaled(struct zk_env *env, struct zk_tx *tx)
 		zk_env_abort(tx);
 		return rc == -ENOSPC ? -EIO : rc;
 	}
-	rc = commit_mdb(env, tx, noted);
+	rc = zk_env_commit_mdb(env, tx, noted);
 	if (rc < 0)
 		return rc;
-	mark(env);
-	rc = tx->whole ? zk_env_checkpoint(env) : maybe_checkpoint(env);
+	zk_env_mark(env);
+	rc = tx->whole ? zk_env_checkpoint(env) : zk_env_maybe_checkpoint(env);
 	return rc == -ENOSPC ? -EIO : rc;
-}
-
-/* --- ahead of the flush --------------------------------------------------- */
-
-int
-zk_env_commit_ahead(struct zk_tx *tx)
-{
-	struct zk_env *env = tx->env;
-	const size_t noted = tx->noted;
-	int rc = 1;
-
-	ZK_ASSERT(env->ahead == 0);
-
-	if (env->journal != NULL && !tx->whole && tx->fatal == 0 && noted > 0)
-		rc = make_journal_room(env, noted);
-	if (rc > 0)
-		return zk_env_commit(tx);
-	if (rc < 0) {
-		zk_env_abort(tx);
-		return rc == -ENOSPC ? -EIO : rc;
-	}
-	rc = commit_mdb(env, tx, false);
-	if (rc == 0)
-		env->ahead = noted;
-	return rc;
-}
-
-bool
-zk_env_is_ahead(const struct zk_env *env)
-{
-	return env->ahead > 0;
-}
-
-int
-zk_env_flush(struct zk_env *env)
-{
-	const size_t len = env->ahead;
-	int rc;
-
-	ZK_ASSERT(!env->writing);
-
-	if (len == 0)
-		return 0;
-	env->ahead = 0;
-	rc = append_notes(env, len);
-	if (rc == 0) {
-		mark(env);
-		rc = maybe_checkpoint(env);
-	}
-	/* Readers have seen what is not on disk: that is the end. */
-	if (rc < 0)
-		env->broken = rc == -ENOSPC ? -EIO : rc;
-	return env->broken;
 }
 
 /* --- later ---------------------------------------------------------------- */

@@ -71,7 +71,7 @@ commit(struct zk_tx *tx, int (*commit_env)(struct zk_tx *tx))
 		rc = zk_state_row_put(tx);
 	if (rc < 0) {
 		zk_env_abort(tx);
-		return rc;
+		return zk_store_broken(tx->store) < 0 ? -EIO : rc;
 	}
 	/* A tree that changed by no entry cannot be found by applying any. */
 	if (tx->state.digest != tx->store->state.digest &&
@@ -107,6 +107,18 @@ int
 zk_store_flush(struct zk_store *store)
 {
 	return zk_env_flush(store->env);
+}
+
+int
+zk_store_begin_flush(struct zk_tx *tx)
+{
+	return zk_env_begin_flush(tx);
+}
+
+int
+zk_store_broken(const struct zk_store *store)
+{
+	return zk_env_broken(store->env);
 }
 
 int

@@ -81,6 +81,16 @@ int zk_store_flush(struct zk_store *store);
 bool zk_store_is_ahead(const struct zk_store *store); /* flush is due */
 
 /*
+ * The log and Raft's state, as far as they are in tx, begin their way to the
+ * disk beside the writer, who goes on with tx; commit and abort wait for it.
+ * A crash before that may leave just them.
+ * After an abort, broken below 0: it could not be taken back, the process must
+ * end and tell nobody that it was undone.
+ */
+int zk_store_begin_flush(struct zk_tx *tx);
+int zk_store_broken(const struct zk_store *store);
+
+/*
  * As commit, for a transaction that changed the log and Raft's state only:
  * cheaper, for readers see it with the next commit.  settle makes it visible,
  * and must come before another thread becomes the writer.

@@ -251,6 +251,13 @@ is_ahead(uint32_t stage)
 	return stage > STAGE_BOOTSTRAP + 1 && stage % 4 == 2;
 }
 
+/* Its flush is begun before its commit. */
+static bool
+is_begun(uint32_t stage)
+{
+	return stage > STAGE_BOOTSTRAP + 1 && stage % 4 == 3;
+}
+
 static int
 stage_body(struct zk_tx *tx, uint32_t stage)
 {
@@ -293,9 +300,11 @@ tree_stage(void *it, uint32_t stage)
 	if (rc < 0)
 		return rc;
 	rc = stage_body(tx, stage);
+	if (rc == 0 && is_begun(stage))
+		rc = zk_store_begin_flush(tx);
 	if (rc < 0) {
 		zk_store_abort(tx);
-		return rc;
+		return zk_store_broken(store) < 0 ? -EIO : rc;
 	}
 	if (is_for_later(stage))
 		return zk_store_commit_later(tx);

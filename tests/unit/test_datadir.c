@@ -239,43 +239,6 @@ Test(datadir, what_only_this_member_knows_survives_a_power_failure)
 	rig_close();
 }
 
-static uint64_t
-term_of_reader(void)
-{
-	struct zk_hard_state got = {0};
-	struct zk_tx *tx;
-
-	cr_assert_eq(zk_read_begin(rig.store, &tx), 0);
-	cr_assert_eq(zk_hard_state_get(tx, &got), 0);
-	zk_read_end(tx);
-	return got.term;
-}
-
-/* Seen at once, and there after a power failure only when it was flushed. */
-Test(datadir, what_is_committed_ahead_is_durable_with_its_flush)
-{
-	cr_assert_eq(try_open(rig.dir), 0, "%s", why);
-	for (uint64_t term = 1; term <= 6; term++) {
-		const struct zk_hard_state hard = {.term = term, .vote = 9};
-		const bool flushed = term % 3 == 1;
-		struct zk_tx *tx;
-
-		cr_assert_eq(zk_store_begin(rig.store, &tx), 0);
-		cr_assert_eq(zk_hard_state_put(tx, &hard), 0);
-		cr_assert_eq(zk_store_commit_ahead(tx), 0);
-		cr_expect(zk_store_is_ahead(rig.store));
-		cr_expect_eq(term_of_reader(), term);
-		if (flushed)
-			cr_assert_eq(zk_store_flush(rig.store), 0);
-		cr_expect_neq(zk_store_is_ahead(rig.store), flushed);
-		zk_store_abandon(rig.store);
-		rig.store = NULL;
-		cr_assert_eq(try_open(rig.dir), 0, "%s", why);
-		cr_expect_eq(term_of_reader(), term - (term - 1) % 3);
-	}
-	rig_close();
-}
-
 Test(datadir, a_part_that_is_missing_is_missed)
 {
 	static const char *const parts[] = {ZK_DATADIR_TREE,
