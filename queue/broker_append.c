@@ -18,7 +18,13 @@
 /* A replica that lags is not waited for longer. */
 #define UNSEEN_MS 300u
 
-#define ANSWER_HEAD (8u + 1 + 8 + 8 + 4)
+#define ANSWER_HEAD (8u + 8 + 1 + 8 + 8 + 4)
+
+/*
+ * Of so many messages it is known whether a batch was in them and not refused;
+ * a bit for each.  The last bit is for those that are not kept apart any more.
+ */
+#define SENDINGS 63u
 
 /* --- lists ---------------------------------------------------------------- */
 
@@ -200,19 +206,29 @@ refused_for_room(struct zk_part *part, uint64_t number)
 	zk_broker_answer(b, request, -ENOSPC);
 }
 
+static uint64_t
+sending_bit(uint64_t sending)
+{
+	return 1ull << (sending % SENDINGS);
+}
+
 /*
- * It, and what was sent after it, is not taken up by the one who says so.  Only
- * what every one that it was sent to has refused is certainly in no log.
+ * Of that message it, and what came after it, is not taken up.  Other messages
+ * with the same batches may be; only what all of them have refused is certainly
+ * in no log.
  */
 static void
-was_refused(struct zk_request_list *list, enum zk_verdict verdict,
-    uint64_t number)
+was_refused(const struct zk_part *part, const struct zk_request_list *list,
+    const struct zk_answered *said)
 {
+	if (part->sending - said->sending >= SENDINGS)
+		return; /* too old, or none: its bit is another's */
 	for (struct zk_request *request = list->first; request != NULL;
 	     request = request->next)
-		if (request->number >= number && request->asked > 0 &&
-		    (verdict != ZK_SAY_FULL || request->number == number))
-			request->asked--;
+		if (request->number == said->number ||
+		    (request->number > said->number &&
+		        said->verdict != ZK_SAY_FULL))
+			request->asked &= ~sending_bit(said->sending);
 }
 
 static bool
@@ -238,8 +254,8 @@ zk_append_answered(struct zk_part *part, const struct zk_answered *said)
 			done(part, request, said->offset);
 		return;
 	}
-	was_refused(&part->flight, said->verdict, number);
-	was_refused(&part->queued, said->verdict, number);
+	was_refused(part, &part->flight, said);
+	was_refused(part, &part->queued, said);
 	/* Of what was sent to somebody else before. */
 	if (said->from != part->aimed || !is_in_flight(part, number))
 		return;
@@ -270,7 +286,7 @@ zk_append_answered(struct zk_part *part, const struct zk_answered *said)
 /* Adds one more number to the ANSWER that the frame ends with. */
 static bool
 extend_answer(struct zk_out *out, uint64_t id, uint64_t session,
-    enum zk_verdict verdict, uint64_t number, uint64_t offset)
+    uint64_t sending, enum zk_verdict verdict, const uint64_t answer[2])
 {
 	struct zk_dec dec;
 	struct zk_enc enc;
@@ -281,7 +297,7 @@ extend_answer(struct zk_out *out, uint64_t id, uint64_t session,
 		return false;
 	zk_dec_init(&dec, out->bytes + out->answers_at, out->len);
 	if (zk_dec_u64(&dec) != id || zk_dec_u64(&dec) != session ||
-	    zk_dec_u8(&dec) != (uint8_t)verdict)
+	    zk_dec_u64(&dec) != sending || zk_dec_u8(&dec) != (uint8_t)verdict)
 		return false;
 	(void)zk_dec_u64(&dec);
 	(void)zk_dec_u64(&dec);
@@ -289,8 +305,8 @@ extend_answer(struct zk_out *out, uint64_t id, uint64_t session,
 	zk_enc_init(&enc, out->bytes + out->answers_at + dec.pos - 4, 4);
 	zk_enc_u32(&enc, count + 1);
 	zk_enc_init(&enc, out->bytes + out->len, 16);
-	zk_enc_u64(&enc, number);
-	zk_enc_u64(&enc, offset);
+	zk_enc_u64(&enc, answer[0]);
+	zk_enc_u64(&enc, answer[1]);
 	out->len += 16;
 	return true;
 }
@@ -302,7 +318,9 @@ zk_append_tell(struct zk_part *part, uint64_t to, uint64_t session,
 	const struct zk_group *g = part->group;
 	const uint64_t leader = g != NULL ? g->raft.leader : 0;
 	const uint64_t term = g != NULL ? g->raft.term : 0;
+	const uint64_t answer[2] = {number, offset};
 	struct zk_broker *b = part->broker;
+	const uint64_t sending = verdict == ZK_SAY_DONE ? 0 : b->sending;
 	struct zk_host *host;
 	struct zk_enc enc;
 	size_t at;
@@ -311,6 +329,7 @@ zk_append_tell(struct zk_part *part, uint64_t to, uint64_t session,
 		const struct zk_answered said = {
 		    .verdict = verdict,
 		    .from = to,
+		    .sending = sending,
 		    .number = number,
 		    .offset = offset,
 		    .leader = leader,
@@ -324,13 +343,14 @@ zk_append_tell(struct zk_part *part, uint64_t to, uint64_t session,
 	host = zk_host_get(b, to);
 	if (host == NULL ||
 	    extend_answer(&host->out[ZK_BROKER_FAST], part->id, session,
-	        verdict, number, offset))
+	        sending, verdict, answer))
 		return;
 	if (!zk_host_begin(part, to, ZK_BROKER_FAST, ZK_TELL_ANSWER,
 	        ANSWER_HEAD + 16, &enc))
 		return;
 	at = enc.len - 8;
 	zk_enc_u64(&enc, session);
+	zk_enc_u64(&enc, sending);
 	zk_enc_u8(&enc, (uint8_t)verdict);
 	zk_enc_u64(&enc, leader);
 	zk_enc_u64(&enc, term);
@@ -347,8 +367,9 @@ zk_append_on_answer(struct zk_broker *b, uint64_t from, uint64_t id,
 {
 	struct zk_part *part = zk_part_find(b, id);
 	const uint64_t session = zk_dec_u64(dec);
+	const uint64_t sending = zk_dec_u64(dec);
 	const uint8_t verdict = zk_dec_u8(dec);
-	struct zk_answered said = {.from = from};
+	struct zk_answered said = {.from = from, .sending = sending};
 	uint32_t count;
 
 	said.leader = zk_dec_u64(dec);
@@ -398,7 +419,7 @@ forward(struct zk_part *part, uint64_t to, uint64_t holder, uint64_t acked,
     size_t count)
 {
 	struct zk_broker *b = part->broker;
-	size_t size = 8 + 8 + 8 + 4;
+	size_t size = 8 + 8 + 8 + 8 + 4;
 	struct zk_enc enc;
 
 	for (size_t i = 0; i < count; i++)
@@ -408,6 +429,7 @@ forward(struct zk_part *part, uint64_t to, uint64_t holder, uint64_t acked,
 	        &enc))
 		return;
 	zk_enc_u64(&enc, b->session);
+	zk_enc_u64(&enc, part->sending);
 	zk_enc_u64(&enc, holder);
 	zk_enc_u64(&enc, acked);
 	zk_enc_u32(&enc, (uint32_t)count);
@@ -453,6 +475,7 @@ gather(struct zk_part *part, uint64_t acked)
 {
 	struct zk_broker *b = part->broker;
 	const uint64_t holder = part->queued.first->holder;
+	const uint64_t bit = sending_bit(++part->sending);
 	struct zk_request *request;
 	size_t count = 0, bytes = 0;
 
@@ -467,7 +490,10 @@ gather(struct zk_part *part, uint64_t acked)
 		    .bytes = request->bytes,
 		    .len = (uint32_t)request->len,
 		};
-		b->counts.resent += request->asked++ > 0;
+		b->counts.resent += request->asked != 0;
+		if ((request->asked & bit) != 0)
+			request->asked |= 1ull << SENDINGS;
+		request->asked |= bit;
 		bytes += request->len;
 	}
 	return count;
@@ -492,6 +518,7 @@ zk_append_pump(struct zk_part *part)
 			break;
 		part->aimed = aim;
 		part->progress_ms = zk_broker_now(b);
+		b->sending = part->sending;
 		if (aim == b->options.self)
 			zk_group_offer(part->group, aim, b->session, acked,
 			    b->offers, count);

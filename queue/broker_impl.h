@@ -37,9 +37,9 @@ struct zk_group;
  *   SLEEP    u64 term, u64 index: nothing happens until you hear from me
  *   SNAPSHOT u64 term, base index, base term, base offset, time i64 u32, the
  *            configuration's index u64 and itself, writers (writers.h)
- *   FORWARD  u64 session, holder, acked, u32 count, then u64 number, u32
- *            length and bytes of each batch
- *   ANSWER   u64 session, u8 verdict, u64 leader, u64 term, u32 count, then
+ *   FORWARD  u64 session, sending, holder, acked, u32 count, then u64 number,
+ *            u32 length and bytes of each batch
+ *   ANSWER   u64 session, sending (0: DONE), u8 verdict, u64 leader, u64 term, u32 count, then
  *            u64 number, u64 offset of each
  *   ALIVE    partition 0; u64 boot, u8 flags (1: room on its disk)
  *   ASK      u64 question, u8 kind, u64 offset, time i64 u32, u32 want, u64
@@ -240,6 +240,7 @@ struct zk_part {
 	struct zk_request_list flight; /* sent, not answered */
 	struct zk_request_list unseen; /* done, but not to be read here yet */
 	uint64_t last_number, acked;
+	uint64_t sending;             /* the last message with batches */
 	uint64_t leader, leader_term; /* as heard from others */
 	uint64_t aimed;               /* where flight was sent; 0: nowhere */
 	uint64_t progress_ms;         /* something was sent or answered */
@@ -320,6 +321,7 @@ struct zk_broker {
 	size_t proposed_count;
 	uint64_t proposed_first; /* the index of the first; 0: none has one */
 	uint64_t proposed_session, proposed_acked, proposed_from;
+	uint64_t sending; /* the writer's message that is worked on */
 	uint64_t trim_index, trim_term,
 	    trim_offset; /* index 0: none proposed */
 	struct zk_pentry *received;
@@ -427,7 +429,7 @@ void zk_append_tick(struct zk_broker *b);
 /* What one who was asked says of a batch of this host. */
 struct zk_answered {
 	enum zk_verdict verdict;
-	uint64_t from, number, offset;
+	uint64_t from, sending, number, offset;
 	uint64_t leader, term; /* as far as `from` knows */
 };
 void zk_append_answered(struct zk_part *part, const struct zk_answered *said);

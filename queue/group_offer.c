@@ -204,6 +204,7 @@ zk_group_on_forward(struct zk_broker *b, uint64_t from, uint64_t id,
 {
 	struct zk_part *part = zk_part_find(b, id);
 	const uint64_t session = zk_dec_u64(dec);
+	const uint64_t sending = zk_dec_u64(dec);
 	const uint64_t holder = zk_dec_u64(dec);
 	const uint64_t acked = zk_dec_u64(dec);
 	const uint32_t count = zk_dec_u32(dec);
@@ -227,6 +228,7 @@ zk_group_on_forward(struct zk_broker *b, uint64_t from, uint64_t id,
 		/* Told of it later than others: it will be sent again. */
 		return 0;
 	}
+	b->sending = sending;
 	if (part->group != NULL)
 		verdict = zk_group_leads(part->group)
 		    ? zk_fence_judge(b, holder)

@@ -126,7 +126,8 @@ struct zk_request {
 	uint64_t number;
 	uint64_t deadline_ms;
 	uint64_t asked_ms; /* questions: when it was sent last; 0: not yet */
-	uint64_t asked;    /* APPEND: times that it was sent and not refused */
+	/* APPEND: the messages that it was sent in and not refused. */
+	uint64_t asked;
 	struct zk_reply reply;
 	void *copy; /* what reply.bytes points to; freed with the request */
 

@@ -129,7 +129,8 @@ struct sim {
 	struct sim_place committed[SIM_PARTS];
 	struct sim_place stored[SIM_PARTS][SIM_HOSTS_MAX];
 	uint64_t has[SIM_PARTS][SIM_HOSTS_MAX];
-	struct sim_place lacks[SIM_PARTS][SIM_HOSTS_MAX][SIM_HOSTS_MAX];
+	/* ... of a question really asked, of a forged one */
+	struct sim_place lacks[SIM_PARTS][SIM_HOSTS_MAX][SIM_HOSTS_MAX][2];
 	struct sim_vote vote; /* whose voter is to crash; see wire.c */
 	struct sim_batch *batches[SIM_BATCHES];
 	size_t batch_count;

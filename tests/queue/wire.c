@@ -57,8 +57,9 @@ note_question(struct sim *sim, unsigned part, const struct zk_msg *msg)
 {
 	const uint64_t has = sim->has[part][msg->to - 1];
 
-	sim->lacks[part][msg->to - 1][msg->from - 1] = (struct sim_place){
-	    msg->term, has > msg->index ? has - msg->index : 0};
+	sim->lacks[part][msg->to - 1][msg->from - 1][msg->ctx == FORGED] =
+	    (struct sim_place){msg->term,
+	        has > msg->index ? has - msg->index : 0};
 }
 
 /* Who has stored what is committed lets nobody lead who has not. */
@@ -66,7 +67,7 @@ static void
 check_grant(struct sim *sim, unsigned part, const struct zk_msg *msg)
 {
 	const struct sim_place *lacks =
-	    &sim->lacks[part][msg->from - 1][msg->to - 1];
+	    &sim->lacks[part][msg->from - 1][msg->to - 1][msg->ctx == FORGED];
 
 	if (lacks->term == msg->term && lacks->index > 0)
 		sim_fail(sim,
