@@ -429,13 +429,14 @@ applies_next(struct zk_replica *r, bool stored)
 }
 
 /*
- * To apply some entries takes as long as a flush: so a leader, which answers
- * for them, does both at once.
+ * To apply some entries takes as long as a flush: so a group of one, which
+ * waits for both, does them at once.  Of several, who waits for an entry has
+ * not to wait for the flush of what came since, and is asked to say so soon.
  */
 static bool
 flushes_beside(const struct zk_replica *r)
 {
-	return r->tx != NULL && r->wrote && r->raft.role == ZK_LEADER &&
+	return r->tx != NULL && r->wrote && is_alone(&r->raft) &&
 	    r->raft.commit_index >= r->applied + FLUSH_BESIDE_MIN;
 }
 

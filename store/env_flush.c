@@ -18,14 +18,9 @@ zk_env_commit_ahead(struct zk_tx *tx)
 
 	ZK_ASSERT(env->ahead == 0);
 
-	/* More has come since it was begun, and all of it is one record. */
-	if (env->begun > 0 &&
-	    (tx->whole || tx->fatal < 0 || noted != env->begun))
-		return zk_env_commit(tx);
-	if (env->begun > 0)
-		rc = 0;
-	else if (env->journal != NULL && !tx->whole && tx->fatal == 0 &&
-	    noted > 0)
+	/* What was begun is at the disk already. */
+	if (env->begun == 0 && env->journal != NULL && !tx->whole &&
+	    tx->fatal == 0 && noted > 0)
 		rc = zk_env_make_journal_room(env, noted);
 	if (rc > 0)
 		return zk_env_commit(tx);
@@ -37,14 +32,6 @@ zk_env_commit_ahead(struct zk_tx *tx)
 	if (rc == 0)
 		env->ahead = noted;
 	return rc;
-}
-
-static int
-end_begun(struct zk_env *env)
-{
-	zk_env_await_flush(env);
-	env->begun = 0;
-	return env->begun_rc;
 }
 
 bool
@@ -64,7 +51,7 @@ zk_env_flush(struct zk_env *env)
 	if (len == 0)
 		return 0;
 	env->ahead = 0;
-	rc = env->begun > 0 ? end_begun(env) : zk_env_append_notes(env, len);
+	rc = zk_env_append_notes(env, len);
 	if (rc == 0) {
 		zk_env_mark(env);
 		rc = zk_env_maybe_checkpoint(env);
@@ -153,8 +140,10 @@ zk_env_end_flush(struct zk_tx *tx, bool *ret_done)
 	/* More has come since, and all of it is one record. */
 	if (tx->whole || tx->noted != env->begun)
 		return take_back(env);
-	*ret_done = true;
-	return end_begun(env);
+	zk_env_await_flush(env);
+	env->begun = 0;
+	*ret_done = env->begun_rc == 0;
+	return env->begun_rc;
 }
 
 void

@@ -213,9 +213,6 @@ zk_env_commit_mdb(struct zk_env *env, struct zk_tx *tx, bool noted)
 		return 0;
 	}
 	rc = zk_env_failed_commit(env, rc);
-	zk_env_undo_flush(env);
-	if (env->broken < 0)
-		return env->broken;
 	if (rc == -ENOSPC && noted && zk_journal_void(env->journal) < 0)
 		rc = -EIO;
 	if (rc != -ENOSPC)
