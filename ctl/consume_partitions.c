@@ -32,15 +32,19 @@ struct reader {
 	char *buf;
 };
 
-/* Where to begin: an offset, start or end. */
+/* Where to begin: an offset, start, end or a time. */
 static int
 first_offset(const struct reader *r, const struct source *source,
     const char *name, uint64_t *ret_offset)
 {
 	const char *from = r->c->from == NULL ? "start" : r->c->from;
+	char at_time[64];
 	int rc;
 
-	if (strcmp(from, "start") == 0)
+	(void)snprintf(at_time, sizeof(at_time), "user.zkfs.%s", from);
+	if (from[0] == '@')
+		rc = zk_ctl_xattr_number(source->fd, at_time, ret_offset);
+	else if (strcmp(from, "start") == 0)
 		rc = zk_ctl_xattr_number(source->fd, "user.zkfs.start",
 		    ret_offset);
 	else if (strcmp(from, "end") == 0)
@@ -48,9 +52,7 @@ first_offset(const struct reader *r, const struct source *source,
 		    ret_offset);
 	else
 		rc = zk_ctl_parse_number(from, INT64_MAX, ret_offset);
-	if (rc < 0 && r->c->from != NULL && from[0] == '@')
-		zk_ctl_say(r->c->ctl, "--from @TIME needs a group: see -g");
-	else if (rc < 0)
+	if (rc < 0)
 		zk_ctl_say(r->c->ctl, "%s: %s: not a place to begin", name,
 		    from);
 	return rc;

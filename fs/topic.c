@@ -466,6 +466,17 @@ zk_topic_xattr_name(size_t i)
 	return i < sizeof(names) / sizeof(names[0]) ? names[i] : NULL;
 }
 
+void
+zk_topic_reply_xattr(fuse_req_t req, const char *text, size_t len, size_t size)
+{
+	if (size == 0)
+		(void)fuse_reply_xattr(req, len);
+	else if (len > size)
+		zk_reply_rc(req, -ERANGE);
+	else
+		(void)fuse_reply_buf(req, text, len);
+}
+
 static void
 reply_xattr(struct zk_fs *fs, fuse_req_t req,
     const struct zk_port_partition *info, const void *arg)
@@ -477,12 +488,8 @@ reply_xattr(struct zk_fs *fs, fuse_req_t req,
 
 	if (len < 0)
 		zk_reply_rc(req, len);
-	else if (q->size == 0)
-		(void)fuse_reply_xattr(req, (size_t)len);
-	else if ((size_t)len > q->size)
-		zk_reply_rc(req, -ERANGE);
 	else
-		(void)fuse_reply_buf(req, buf, (size_t)len);
+		zk_topic_reply_xattr(req, buf, (size_t)len, q->size);
 }
 
 bool
@@ -504,9 +511,12 @@ zk_topic_getxattr(fuse_req_t req, uint64_t ino, const char *name, size_t size)
 	while ((known = zk_topic_xattr_name(i)) != NULL &&
 	    strcmp(known, name) != 0)
 		i++;
-	if (known == NULL || fs->port.getattr(fs->port.impl, ino, &attr) < 0 ||
+	if ((known == NULL && *name != '@') ||
+	    fs->port.getattr(fs->port.impl, ino, &attr) < 0 ||
 	    attr.kind != ZK_NODE_PARTITION)
 		return false;
+	if (known == NULL)
+		return zk_topic_time_xattr(req, ino, name, size);
 	(void)strncpy(q.name, known, sizeof(q.name) - 1);
 	with_info(req, ino, &q);
 	return true;

@@ -12,6 +12,17 @@
 struct zk_call *zk_topic_ask(struct zk_fs *fs, fuse_req_t req,
     const struct zk_ask *ask, zk_answer_fn answer);
 
+/* topic.c: what an extended attribute says, into size bytes; 0: how long. */
+void zk_topic_reply_xattr(fuse_req_t req, const char *text, size_t len,
+    size_t size);
+
+/*
+ * topic_reset.c: whether the name, without the prefix, is a time: then where
+ * the partition's first record is that is not older.
+ */
+bool zk_topic_time_xattr(fuse_req_t req, uint64_t ino, const char *name,
+    size_t size);
+
 /* topic_lines.c: cutting what is written into records; pure. */
 
 /*

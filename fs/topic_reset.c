@@ -12,7 +12,8 @@
 
 /*
  * What is written to a group's offset is a number, or says where; whoever has
- * the partition knows where the next record begins from there on.
+ * the partition knows where the next record begins from there on.  And who
+ * reads a partition may ask where that is at a time.
  */
 
 #define TEXT_MAX 64u
@@ -86,6 +87,56 @@ parse_time(const char *text, struct zk_stamp *ret_time)
 	*ret_time = time;
 	return 0;
 }
+
+/* --- an attribute --------------------------------------------------------- */
+
+struct at_time {
+	struct zk_ask ask; /* first: zk_topic_ask()'s */
+	size_t size;
+};
+
+static void
+time_answer(struct zk_call *call, const struct zk_outcome *out)
+{
+	const struct at_time *at = call->extra;
+	char text[32];
+	const int len =
+	    snprintf(text, sizeof(text), "%" PRIu64, (uint64_t)out->offset);
+
+	ZK_ASSERT(len > 0);
+	if (out->rc < 0)
+		zk_reply_rc_ino(call->req, out->rc);
+	else
+		zk_topic_reply_xattr(call->req, text, (size_t)len, at->size);
+}
+
+bool
+zk_topic_time_xattr(fuse_req_t req, uint64_t ino, const char *name, size_t size)
+{
+	struct at_time at = {.size = size, .ask = {.kind = ZK_ASK_TIME}}, *copy;
+	struct zk_call *call;
+
+	at.ask.partition = ino;
+	if (name[0] != '@' || parse_time(name + 1, &at.ask.time) < 0)
+		return false;
+	copy = malloc(sizeof(*copy));
+	if (copy == NULL) {
+		zk_reply_rc(req, -ENOMEM);
+		return true;
+	}
+	*copy = at;
+	call = zk_topic_ask(zk_fs_of(req), req, &at.ask, time_answer);
+	if (call == NULL) {
+		free(copy);
+		return true;
+	}
+	free(call->extra);
+	call->extra = copy;
+	zk_call_submit(call);
+	return true;
+}
+
+/* --- a group's offset ----------------------------------------------------- */
 
 struct reset {
 	struct zk_ask ask; /* first: zk_topic_ask()'s */

@@ -73,6 +73,13 @@ records() { # NAME COUNT PARTITION...
 now=$(date +%s)
 stamp=$(date -u -d "@$now" +%Y-%m-%dT%H:%M:%SZ)
 must produce new 7
+for at in "@$now" "@$stamp"; do
+	for i in $ALL; do
+		same "consume --from $at on z$i" "$(records new 7 0 1 2 3 | sort)" \
+		    "$(zkfs "$i" consume --from "$at" t | sort)"
+	done
+done
+check_not "from no time" zkfs 1 consume --from @noon t
 members
 check "all is delivered" wait_until $((20 * WAITS)) has_delivered new 6
 for i in $ALL; do
