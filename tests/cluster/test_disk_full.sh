@@ -31,13 +31,19 @@ end_all() {
 trap end_all EXIT
 must start_all
 
-# fill I: take all of the disk of member I.
+# fill I: take all of the disk of member I.  What that takes itself meanwhile is
+# missing then.
 fill() {
-	local avail
-	avail=$(df --output=avail -B4096 "$WORK/disk$1" | tail -n 1)
-	avail=$((avail * 4096 - 65536)) # less what the file itself costs
-	[ "$avail" -le 0 ] || fallocate -l "$avail" "$WORK/disk$1/ballast" ||
-	    fail "the disk is not full"
+	local avail try
+	for try in 1 2 3 4 5; do
+		rm -f "$WORK/disk$1/ballast"
+		avail=$(df --output=avail -B4096 "$WORK/disk$1" | tail -n 1)
+		# Less what the file itself costs.
+		avail=$((avail * 4096 - 65536))
+		[ "$avail" -gt 0 ] || return
+		fallocate -l "$avail" "$WORK/disk$1/ballast" && return
+	done
+	fail "the disk is not full ($try tries)"
 }
 free() {
 	rm -f "$WORK/disk$1/ballast"
