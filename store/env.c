@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -18,6 +19,13 @@
 /* --- transactions --------------------------------------------------------- */
 
 int
+zk_env_begin_mdb(struct zk_env *env, MDB_txn **ret_txn)
+{
+	memset(env->cursors, 0, sizeof(env->cursors));
+	return zk_err_from_mdb(mdb_txn_begin(env->mdb, NULL, 0, ret_txn));
+}
+
+int
 zk_env_begin(struct zk_env *env, struct zk_tx *tx)
 {
 	MDB_txn *mdb;
@@ -30,14 +38,13 @@ zk_env_begin(struct zk_env *env, struct zk_tx *tx)
 		return env->broken;
 	mdb = env->later;
 	env->later = NULL;
-	rc = mdb != NULL
-	    ? 0
-	    : zk_err_from_mdb(mdb_txn_begin(env->mdb, NULL, 0, &mdb));
+	rc = mdb != NULL ? 0 : zk_env_begin_mdb(env, &mdb);
 	if (rc < 0)
 		return rc;
 	tx->env = env;
 	tx->mdb = mdb;
 	tx->dbi = env->dbi;
+	tx->cursors = env->cursors;
 	tx->write = true;
 	tx->fatal = 0;
 	tx->changes = 0;
@@ -154,6 +161,7 @@ zk_env_begin_nested(const struct zk_tx *tx, struct zk_tx *ret_nested)
 	    mdb_txn_begin(tx->env->mdb, tx->mdb, 0, &nested.mdb));
 	if (rc < 0)
 		return rc;
+	nested.cursors = NULL;
 	*ret_nested = nested;
 	return 0;
 }

@@ -54,10 +54,14 @@ struct zk_env {
 	size_t reader_count;                 /* protected by readers_lock */
 
 	bool writing;
+	MDB_cursor *cursors[ZK_TX_CURSORS]; /* of the write transaction */
 	bool room;
 	uint64_t room_checked_ms;
 	uint64_t file_bytes;
 };
+
+/* A new one of LMDB, with no cursors. */
+int zk_env_begin_mdb(struct zk_env *env, MDB_txn **ret_txn);
 
 /* The code of a commit that failed, after a look at what is the matter. */
 int zk_env_failed_commit(struct zk_env *env, int rc);

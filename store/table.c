@@ -159,14 +159,70 @@ check_row(const MDB_val *key, const MDB_val *val)
 	return 0;
 }
 
+/*
+ * A writer looks for a row before it puts it, and often near where it was in
+ * that table before: a cursor that is there already finds it without coming
+ * down from the root.  NULL: without one.
+ */
+static MDB_cursor *
+cursor_of(struct zk_tx *tx, const struct zk_key *key)
+{
+	MDB_cursor **cursor;
+
+	if (tx->cursors == NULL)
+		return NULL;
+	cursor = &tx->cursors[key->bytes[0] % ZK_TX_CURSORS];
+	if (*cursor == NULL &&
+	    mdb_cursor_open(tx->mdb, tx->dbi, cursor) != MDB_SUCCESS)
+		*cursor = NULL;
+	return *cursor;
+}
+
+static int
+find(struct zk_tx *tx, const struct zk_key *key, MDB_val *k, MDB_val *v)
+{
+	MDB_cursor *cursor = cursor_of(tx, key);
+
+	*k = key_val(key);
+	return zk_err_from_mdb(cursor != NULL
+	        ? mdb_cursor_get(cursor, k, v, MDB_SET)
+	        : mdb_get(tx->mdb, tx->dbi, k, v));
+}
+
+/* Room for v->mv_size bytes. */
+static int
+place(struct zk_tx *tx, const struct zk_key *key, MDB_val *v, unsigned flags)
+{
+	MDB_cursor *cursor = cursor_of(tx, key);
+	MDB_val k = key_val(key);
+
+	flags |= MDB_RESERVE;
+	return zk_err_from_mdb(cursor != NULL
+	        ? mdb_cursor_put(cursor, &k, v, flags)
+	        : mdb_put(tx->mdb, tx->dbi, &k, v, flags));
+}
+
+static int
+remove_found(struct zk_tx *tx, const struct zk_key *key)
+{
+	MDB_cursor *cursor = cursor_of(tx, key);
+	MDB_val k = key_val(key), v;
+	int rc;
+
+	if (cursor == NULL)
+		return zk_err_from_mdb(mdb_del(tx->mdb, tx->dbi, &k, NULL));
+	rc = find(tx, key, &k, &v);
+	return rc < 0 ? rc : zk_err_from_mdb(mdb_cursor_del(cursor, 0));
+}
+
 int
 zk_row_get(struct zk_tx *tx, const struct zk_key *key, const void **ret_value,
     size_t *ret_len)
 {
-	MDB_val k = key_val(key), v;
+	MDB_val k, v;
 	int rc;
 
-	rc = zk_err_from_mdb(mdb_get(tx->mdb, tx->dbi, &k, &v));
+	rc = find(tx, key, &k, &v);
 	if (rc == 0)
 		rc = check_row(&k, &v);
 	if (rc < 0)
@@ -197,10 +253,10 @@ zk_row_bytes(const struct zk_key *key, size_t len)
 static int
 forget_row(struct zk_tx *tx, const struct zk_key *key)
 {
-	MDB_val k = key_val(key), v;
+	MDB_val k, v;
 	int rc;
 
-	rc = zk_err_from_mdb(mdb_get(tx->mdb, tx->dbi, &k, &v));
+	rc = find(tx, key, &k, &v);
 	if (rc < 0)
 		return rc;
 	if (v.mv_size < CRC_BYTES)
@@ -228,7 +284,7 @@ zk_row_put(struct zk_tx *tx, const struct zk_key *key, const void *value,
     size_t len)
 {
 	const uint32_t crc = row_crc(key->bytes, key->len, value, len);
-	MDB_val k = key_val(key), v = {len + CRC_BYTES, NULL};
+	MDB_val v = {len + CRC_BYTES, NULL};
 	int rc;
 
 	ZK_ASSERT(tx->write);
@@ -241,7 +297,7 @@ zk_row_put(struct zk_tx *tx, const struct zk_key *key, const void *value,
 		tx->state.digest += zk_row_digest(key->bytes, key->len, crc);
 		tx->state.row_bytes += key->len + v.mv_size;
 	}
-	rc = zk_err_from_mdb(mdb_put(tx->mdb, tx->dbi, &k, &v, MDB_RESERVE));
+	rc = place(tx, key, &v, 0);
 	if (rc < 0)
 		return tx_error(tx, rc);
 	finish_put(tx, key, value, len, crc, &v);
@@ -252,15 +308,14 @@ int
 zk_row_add(struct zk_tx *tx, const struct zk_key *key, const void *value,
     size_t len)
 {
-	MDB_val k = key_val(key), v = {len + CRC_BYTES, NULL};
+	MDB_val v = {len + CRC_BYTES, NULL};
 	uint32_t crc;
 	int rc;
 
 	ZK_ASSERT(tx->write);
 	ZK_ASSERT(key->len > 0);
 
-	rc = zk_err_from_mdb(
-	    mdb_put(tx->mdb, tx->dbi, &k, &v, MDB_RESERVE | MDB_NOOVERWRITE));
+	rc = place(tx, key, &v, MDB_NOOVERWRITE);
 	if (rc == -EEXIST)
 		return zk_row_put(tx, key, value, len);
 	if (rc < 0)
@@ -277,7 +332,6 @@ zk_row_add(struct zk_tx *tx, const struct zk_key *key, const void *value,
 int
 zk_row_delete(struct zk_tx *tx, const struct zk_key *key)
 {
-	MDB_val k = key_val(key);
 	int rc;
 
 	ZK_ASSERT(tx->write);
@@ -287,7 +341,7 @@ zk_row_delete(struct zk_tx *tx, const struct zk_key *key)
 		if (rc < 0)
 			return tx_error(tx, rc);
 	}
-	rc = zk_err_from_mdb(mdb_del(tx->mdb, tx->dbi, &k, NULL));
+	rc = remove_found(tx, key);
 	if (rc == 0)
 		changed(tx, key, NULL, 0);
 	return tx_error(tx, rc);

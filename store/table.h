@@ -89,6 +89,9 @@ struct zk_store;
  * A transaction.  Write: the node thread, one at a time.  Read: any thread,
  * short; see zk_read_begin().
  */
+/* Tables are letters. */
+#define ZK_TX_CURSORS 64u
+
 struct zk_tx {
 	struct zk_env *env;
 	struct zk_store *store; /* NULL: the rows are of another's */
@@ -106,6 +109,11 @@ struct zk_tx {
 	bool whole;           /* it cannot be told by the journal */
 	uint64_t label;       /* see env.h */
 	struct zk_memo *memo; /* see memo.h; may be NULL */
+	/*
+	 * Of ZK_TX_CURSORS, one for a table, NULL until it is used; the
+	 * environment's, LMDB closes them with mdb.  NULL: none are kept.
+	 */
+	MDB_cursor **cursors;
 	struct zk_state state;
 };
 
