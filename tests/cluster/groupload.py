@@ -18,9 +18,11 @@ Members of a consumer group, and the verdict on what they were given.
 
 A record is read by its line, at its place: that acknowledges those before it.
 """
-import os, signal, sys, time
+import os, select, signal, sys, time
 
 over = False
+woken, wake = os.pipe2(os.O_NONBLOCK)
+signal.set_wakeup_fd(wake)
 
 
 def end(*_):
@@ -30,6 +32,11 @@ def end(*_):
 
 class Over(Exception):
     pass
+
+
+def rest(seconds):
+    """Until a signal comes, and no longer than that."""
+    select.select([woken], [], [], seconds)
 
 
 def interrupt(*_):
@@ -46,7 +53,7 @@ def consume(name, path, log):
             try:
                 fd = os.open(path, os.O_RDONLY)
             except OSError:
-                time.sleep(0.05)
+                rest(0.05)
                 continue
             opened += 1
             at = 0
@@ -78,7 +85,7 @@ def produce(topic, parts, log, pause_ms):
             os.write(fds[p], b"p%d %d %d\n" % (p, i, time.monotonic_ns()))
             print("p%d" % p, i, file=out)
         i += 1
-        time.sleep(pause_ms / 1000)
+        rest(pause_ms / 1000)
 
 
 def committed(group, parts, log):
@@ -91,7 +98,7 @@ def committed(group, parts, log):
                     print(p, f.read().strip(), file=out)
             except OSError:
                 pass
-        time.sleep(0.02)
+        rest(0.02)
 
 
 def deliveries(logs):
