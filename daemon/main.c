@@ -72,7 +72,18 @@ on_signal(int signo)
 	errno = saved;
 }
 
-static void on_fatal(void *arg, int rc, const char *what);
+/*
+ * After a failed flush nobody knows what the disk holds.  Leave at once: the
+ * mount dies with us, and a new one starts from what is really there.
+ */
+static void
+on_fatal(void *arg, int rc, const char *what)
+{
+	(void)arg;
+	zk_log_error("FATAL what=%s data=%s reason=%s", what, the.options.data,
+	    zk_err_text(rc));
+	_exit(ZK_EXIT_SYSTEM);
+}
 
 static void
 on_changed(void *arg, const struct zk_change *change)
@@ -127,13 +138,13 @@ on_replaced(void *arg)
 
 /* A partition has got records, or lost some. */
 static void
-on_partition(void *arg, uint64_t partition)
+on_partition(void *arg, uint64_t partition, uint64_t end)
 {
 	struct zk_fs *fs = the.fs;
 
 	(void)arg;
 	if (fs != NULL)
-		zk_fs_appended(fs, partition);
+		zk_fs_appended(fs, partition, end);
 }
 
 static void
@@ -206,19 +217,6 @@ on_news(void *arg, unsigned news)
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
 		if (fs != NULL && (news & files[i].news) != 0)
 			zk_fs_control_changed(fs, files[i].file);
-}
-
-/*
- * After a failed flush nobody knows what the disk holds.  Leave at once: the
- * mount dies with us, and a new one starts from what is really there.
- */
-static void
-on_fatal(void *arg, int rc, const char *what)
-{
-	(void)arg;
-	zk_log_error("FATAL what=%s data=%s reason=%s", what, the.options.data,
-	    zk_err_text(rc));
-	_exit(ZK_EXIT_SYSTEM);
 }
 
 static void

@@ -358,7 +358,7 @@ static uint64_t
 next_wake(const struct zk_fs *fs, bool retry)
 {
 	const uint64_t dues[] = {atomic_load(&fs->faces.due_ms),
-	    atomic_load(&fs->nexts.due_ms)};
+	    atomic_load(&fs->appends.due_ms), atomic_load(&fs->nexts.due_ms)};
 	const struct zk_calls *calls = &fs->calls;
 	const struct zk_call *first = TAILQ_FIRST(&calls->timed), *call;
 	uint64_t now = zk_now_ms(), wake = now + IDLE_MS;
@@ -372,7 +372,7 @@ next_wake(const struct zk_fs *fs, bool retry)
 			wake = call->shown_by_ms;
 	if (calls->reap_due_ms != 0 && calls->reap_due_ms < wake)
 		wake = calls->reap_due_ms;
-	for (size_t i = 0; i < 2; i++)
+	for (size_t i = 0; i < sizeof(dues) / sizeof(dues[0]); i++)
 		if (dues[i] != 0 && dues[i] < wake)
 			wake = dues[i];
 	if (retry && now + RETRY_MS < wake)
@@ -402,6 +402,7 @@ serve(void *arg)
 		retry = serve_parked(fs, ZK_LANE_TOPICS) || retry;
 		serve_reap(fs);
 		zk_faces_serve(fs);
+		zk_appends_serve(fs);
 		(void)pthread_mutex_lock(&calls->lock);
 		if (!calls->kicked && !calls->stopping) {
 			uint64_t wake = next_wake(fs, retry);

@@ -93,6 +93,7 @@ zk_fs_unref(struct zk_fs *fs)
 		return;
 	zk_notifier_fini(&fs->notifier);
 	zk_replay_fini(&fs->replay);
+	zk_appends_fini(&fs->appends);
 	zk_picture_free(fs->picture);
 	zk_handles_fini(fs);
 	zk_inodes_fini(&fs->inodes);
@@ -137,6 +138,7 @@ make(const struct zk_fs_options *options, const struct zk_fs_port *port)
 	zk_nexts_init(&fs->nexts);
 	zk_notifier_init(&fs->notifier);
 	zk_replay_init(&fs->replay);
+	zk_appends_init(&fs->appends);
 	fs->replay.warn = options->warn;
 	if (options->helper != NULL)
 		zk_replay_adopt(fs, options->helper);
@@ -387,6 +389,13 @@ is_noticed(struct zk_fs *fs, const struct zk_change *change)
 	return noticed;
 }
 
+/* Whoever wrote knows what he wrote, not what became of it. */
+static bool
+is_rewritten(const struct zk_change *change)
+{
+	return change->kind == ZK_CHANGE_MODIFY && change->special != 0;
+}
+
 bool
 zk_fs_cares(const struct zk_fs *fs)
 {
@@ -402,7 +411,7 @@ zk_fs_changed(struct zk_fs *fs, const struct zk_change *change)
 	(void)atomic_fetch_add(&fs->changes, 1);
 	if (change->kind == ZK_CHANGE_MODIFY && change->replaces)
 		replaced(fs, change->ino);
-	if (!change->known)
+	if (!change->known || is_rewritten(change))
 		invalidate(fs, change);
 	zk_replay_change(fs, change);
 	if (change->special == ZK_NODE_MEMBERS)
@@ -435,9 +444,10 @@ zk_fs_request_count(const struct zk_fs *fs)
 }
 
 void
-zk_fs_appended(struct zk_fs *fs, uint64_t partition)
+zk_fs_appended(struct zk_fs *fs, uint64_t partition, uint64_t end)
 {
 	zk_nexts_appended(fs, partition);
+	zk_appends_moved(fs, partition, end);
 }
 
 void

@@ -133,10 +133,11 @@ void zk_fs_replay_counts(struct zk_fs *fs, struct zk_replay_counts *ret_counts);
 
 /* Requests answered so far, by FUSE operation, for .zkfs/metrics. */
 /*
- * A partition that is here or watched has got records, or lost some; this
- * host's session came or went.  Any thread; does not block.
+ * A partition that is here or watched has got records, or lost some, and can
+ * be read up to end; this host's session came or went.  Any thread; does not
+ * block.
  */
-void zk_fs_appended(struct zk_fs *fs, uint64_t partition);
+void zk_fs_appended(struct zk_fs *fs, uint64_t partition, uint64_t end);
 void zk_fs_session_changed(struct zk_fs *fs);
 
 uint64_t zk_fs_request_count(const struct zk_fs *fs);

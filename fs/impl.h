@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "fs/appends.h"
 #include "fs/backup.h"
 #include "fs/call.h"
 #include "fs/events.h"
@@ -56,6 +57,7 @@ struct zk_fs {
 
 	struct zk_inodes inodes;
 	struct zk_faces faces;
+	struct zk_appends appends;
 	struct zk_notifier notifier;
 	struct zk_replay replay;
 	struct zk_picture *picture; /* node thread */

@@ -385,10 +385,21 @@ keep_tail(struct zk_fs *fs, struct zk_handle *handle, const struct plan *plan)
 	file->tail_len = plan->tail_len;
 }
 
+/* It is at off; NULL: nobody knows, or nowhere. */
+static void
+count_append(const struct zk_call *call, const uint64_t *off)
+{
+	const struct plan *plan = call->extra;
+
+	if (call->handle->kind == ZK_NODE_PARTITION)
+		zk_appends_end(call->fs, call->handle->ino, plan->len, off);
+}
+
 /* Not what waited before, unless it is certain that it was not appended. */
 static void
 write_instead(struct zk_call *call, int rc)
 {
+	count_append(call, NULL);
 	if (rc == -ETIMEDOUT)
 		call->handle->topic_file->tail_len = 0;
 }
@@ -400,6 +411,7 @@ write_answer(struct zk_call *call, const struct zk_outcome *out)
 
 	if (out->rc == 0) {
 		keep_tail(call->fs, call->handle, plan);
+		count_append(call, &out->offset);
 		zk_face_appended(call->fs, call->handle);
 		(void)fuse_reply_write(call->req, plan->taken);
 		return;
@@ -473,6 +485,8 @@ zk_topic_write(fuse_req_t req, struct zk_handle *handle, const char *buf,
 	call->handle = handle;
 	call->instead = write_instead;
 	plan->session = session;
+	if (handle->kind == ZK_NODE_PARTITION)
+		zk_appends_begin(fs, handle->ino, plan->len);
 	submit(call, plan);
 }
 

@@ -112,8 +112,8 @@ struct zk_request {
 	struct zk_request *next;
 	enum zk_request_kind kind;
 	uint64_t partition;
-	uint64_t offset;      /* READ, RECORD, DIGEST */
-	uint64_t node;        /* DIGEST; 0: any */
+	uint64_t offset; /* READ, RECORD, DIGEST */
+	uint64_t node;   /* DIGEST; 0: any */
 	/* APPEND: in this session of the tree (queue/broker.h); 0: in none. */
 	uint64_t holder;
 	struct zk_stamp time; /* TIME */

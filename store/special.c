@@ -89,8 +89,8 @@ zk_special_set_text(struct zk_apply *ap, struct zk_inode *node,
 		rc = zk_content_write(ap->tx, node, 0, text, len);
 	if (rc < 0)
 		return rc;
-	/* Whoever wrote knows what he wrote, not what became of it. */
-	ap->quiet = true;
+	/* Whose text it is may have been written by him, or follow from that. */
+	ap->quiet = quiet || ap->cmd->ino != node->attr.ino;
 	ap->replaces = true;
 	rc = zk_nodes_content_changed(ap, node);
 	ap->quiet = quiet;
