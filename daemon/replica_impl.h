@@ -170,8 +170,8 @@ int zk_replica_entry(struct zk_replica *r, uint64_t index,
 int zk_replica_step(struct zk_replica *r, const struct zk_event *event);
 
 /*
- * replica_late.c: whether the message stays here for now; a COMMIT that was put
- * off is not needed any more.
+ * replica_late.c: whether the message is put off; a COMMIT that was is not
+ * needed any more.
  */
 bool zk_replica_put_off(struct zk_replica *r, const struct zk_msg *msg);
 void zk_replica_drop_late(struct zk_replica *r, uint64_t to);
