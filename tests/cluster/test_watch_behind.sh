@@ -147,8 +147,8 @@ was_upgraded() {
 }
 kill -USR2 "${PID[3]}"
 kill -CONT "${PID[3]}"
+check "it is another program" wait_until 20 was_upgraded 3
 check "all is there again" wait_until 40 agree 1 2 3
-check "it is another program" was_upgraded 3
 check "by way of a snapshot" \
     test "$(metric 3 snapshots_installed_total)" -gt 0
 end_model 3
