@@ -334,8 +334,12 @@ zk_raft_on_heartbeat_reply(struct zk_raft *r, const struct zk_msg *m,
 	/* It is alive and has not answered the probe: another, in time. */
 	if (pr->state == ZK_PROBE && pr->retry_ms >= r->heartbeat_ms)
 		pr->probing = false;
-	/* An APPEND may have been lost with nothing behind it to show that. */
-	if (pr->match < r->last_index)
+	/*
+	 * An APPEND may have been lost with nothing behind it to show that, and
+	 * a probe when nothing has to be sent: who is not known to follow would
+	 * never be promoted.
+	 */
+	if (pr->match < r->last_index || pr->state == ZK_PROBE)
 		(void)zk_raft_send_append(r, (uint32_t)(pr - r->progress), true,
 		    fx);
 }

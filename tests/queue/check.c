@@ -238,6 +238,17 @@ sim_print(struct sim *sim)
 			(void)printf("\n");
 		}
 	}
+	for (unsigned id = 0; id < sim->count; id++) {
+		struct zk_broker_usage usage;
+
+		if (sim->hosts[id].broker == NULL)
+			continue;
+		zk_broker_usage(sim->hosts[id].broker, &usage);
+		(void)printf("host %u: map %zu, %" PRIu64 " used, %" PRIu64
+		             " free, %s\n",
+		    id + 1, sim->hosts[id].map_bytes, usage.file_bytes,
+		    usage.free_bytes, usage.has_room ? "room" : "no room");
+	}
 }
 
 static bool

@@ -300,7 +300,7 @@ set_up(struct sim *sim)
 		/* 12 MiB of it are reserve: a third of these get full. */
 		host->map_bytes = (size_t)64 << 20;
 		if (sim->small_disks && sim_chance(sim, 70))
-			host->map_bytes = ((size_t)12 << 20) + 130000 +
+			host->map_bytes = ((size_t)12 << 20) + 100000 +
 			    sim_random(sim, 200000);
 		(void)snprintf(host->dir, sizeof(host->dir),
 		    "%s/%" PRIu64 ".%u", base, runs, id);
