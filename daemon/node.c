@@ -569,18 +569,17 @@ zk_node_is_lost(const struct zk_node *node)
  * Not only the node thread sees to it: it may hang in a flush, while others are
  * given what this session held.
  */
-static bool
-is_lease_over(const struct zk_node *node)
-{
-	return time_now().mono_ms >= atomic_load(&node->lease_end_ms);
-}
-
 uint64_t
-zk_node_session(const struct zk_node *node)
+zk_node_lease(const struct zk_node *node, uint64_t *ret_left_ms)
 {
 	const uint64_t session = atomic_load(&node->session);
+	const uint64_t end = atomic_load(&node->lease_end_ms);
+	const uint64_t now = time_now().mono_ms;
 
-	return session != 0 && is_lease_over(node) ? 0 : session;
+	*ret_left_ms = now < end ? end - now : 0;
+	/* That end may be the next one's by now. */
+	return now < end && atomic_load(&node->session) == session ? session
+	                                                           : 0;
 }
 
 void
@@ -590,7 +589,7 @@ zk_node_status(struct zk_node *node, struct zk_node_status *ret_status)
 	*ret_status = node->status;
 	(void)pthread_mutex_unlock(&node->status_lock);
 	ret_status->queued = zk_inbox_length(&node->inbox);
-	if (ret_status->session == 0 || !is_lease_over(node))
+	if (ret_status->session == 0 || zk_node_session(node) != 0)
 		return;
 	ret_status->session = 0;
 	ret_status->state = state_text(ZK_STATE_LOST);

@@ -123,8 +123,19 @@ bool zk_node_is_lost(const struct zk_node *node);
  */
 void zk_node_leave(struct zk_node *node, struct zk_member_legacy *ret_legacy);
 
-/* The session of this host; 0 while there is none. */
-uint64_t zk_node_session(const struct zk_node *node);
+/*
+ * The session of this host; 0 while there is none.  It certainly lasts for so
+ * long: nobody ends it before, but for its host.
+ */
+uint64_t zk_node_lease(const struct zk_node *node, uint64_t *ret_left_ms);
+
+static inline uint64_t
+zk_node_session(const struct zk_node *node)
+{
+	uint64_t left_ms;
+
+	return zk_node_lease(node, &left_ms);
+}
 
 #define ZK_NODE_MEMBERS_MAX 32u
 

@@ -283,11 +283,11 @@ on_changed(void *arg, const struct zk_partition_info *info)
 }
 
 static uint64_t
-own_session(void *arg)
+own_session(void *arg, uint64_t *ret_left_ms)
 {
 	const struct zk_topics *t = arg;
 
-	return zk_node_session(t->options.node);
+	return zk_node_lease(t->options.node, ret_left_ms);
 }
 
 /* One that is opened later than what was applied here is not known here. */

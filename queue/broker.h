@@ -48,14 +48,16 @@ struct zk_broker_sink {
 /*
  * Sessions of the tree: who appends does so in one.  When it is over, its
  * batches are sent no more, and those that are still under way are taken up by
- * no leader on whose host that is known: what a host that was cut off or stood
- * still has left behind is not appended after its locks are another's.  A
- * session that nobody knows to be over is not.  Broker's thread.
+ * no leader: what a host that was cut off or stood still has left behind is not
+ * appended after its locks are another's.  Broker's thread.
  */
 struct zk_broker_sessions {
 	void *arg;
-	/* This host's at this moment; 0: it has none. */
-	uint64_t (*own)(void *arg);
+	/*
+	 * This host's at this moment, and how long it certainly lasts; 0: it
+	 * has none.
+	 */
+	uint64_t (*own)(void *arg, uint64_t *ret_left_ms);
 	/* 1: it is over; 0: not that anybody here knew; or a code. */
 	int (*is_over)(void *arg, uint64_t session);
 };
@@ -189,6 +191,7 @@ struct zk_broker_counts {
 	uint64_t appends;   /* answered with 0 */
 	uint64_t resent;    /* batches that were sent more than once */
 	uint64_t repeated;  /* batches that a leader had already */
+	uint64_t late;      /* messages refused for when they came */
 	uint64_t flushes;   /* transactions committed */
 	uint64_t frames;    /* sent */
 	uint64_t messages;  /* of Raft, sent */

@@ -276,6 +276,7 @@ zk_append_answered(struct zk_part *part, const struct zk_answered *said)
 	case ZK_SAY_UNKNOWN:
 		zk_part_hear_leader(part, said->from, said->leader, said->term);
 		break;
+	case ZK_SAY_LATE: /* we have been told its clock, too */
 	case ZK_SAY_DONE:
 	default:
 		break;
@@ -375,7 +376,7 @@ zk_append_on_answer(struct zk_broker *b, uint64_t from, uint64_t id,
 	said.leader = zk_dec_u64(dec);
 	said.term = zk_dec_u64(dec);
 	count = zk_dec_u32(dec);
-	if (dec->failed || verdict < ZK_SAY_DONE || verdict > ZK_SAY_OVER ||
+	if (dec->failed || verdict < ZK_SAY_DONE || verdict > ZK_SAY_LAST ||
 	    count > ZK_FAST_FRAME_MAX / 16)
 		return -EPROTO;
 	said.verdict = (enum zk_verdict)verdict;
@@ -419,7 +420,7 @@ forward(struct zk_part *part, uint64_t to, uint64_t holder, uint64_t acked,
     size_t count)
 {
 	struct zk_broker *b = part->broker;
-	size_t size = 8 + 8 + 8 + 8 + 4;
+	size_t size = 8 + 8 + 8 + ZK_PASS_BYTES + 4;
 	struct zk_enc enc;
 
 	for (size_t i = 0; i < count; i++)
@@ -430,8 +431,8 @@ forward(struct zk_part *part, uint64_t to, uint64_t holder, uint64_t acked,
 		return;
 	zk_enc_u64(&enc, b->session);
 	zk_enc_u64(&enc, part->sending);
-	zk_enc_u64(&enc, holder);
 	zk_enc_u64(&enc, acked);
+	zk_pass_encode(b, to, holder, &enc);
 	zk_enc_u32(&enc, (uint32_t)count);
 	for (size_t i = 0; i < count; i++) {
 		zk_enc_u64(&enc, b->offers[i].number);

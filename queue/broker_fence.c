@@ -6,8 +6,18 @@
 /*
  * A batch is appended in a session of the tree, or not at all.  This host gives
  * up first: its clock tells it when its lease is over, before the others can
- * end the session.  What it has sent before may be late; so a leader looks at
- * the tree, too, before it takes something up.  Replicas do what the leader
+ * end the session.  What it has sent before may be late, and the leader's tree
+ * may be, so a message with batches has a pass: u64 session, u64 boot and u64
+ * clock of the leader's host as that has told them last, u64 how long the lease
+ * still lasted when the message was sent, in milliseconds.  It was sent after
+ * the leader told its clock; so by that clock the session lasts for so long
+ * after that time at least, and until then, and no longer, the leader takes it
+ * up.  One that is later, or has been told no clock yet, is told one, and sends
+ * again.  (The lease is counted as shorter than it is, for clocks that go at
+ * different rates.)  Of a session that ends before its lease the tree tells.
+ *
+ * What was taken up in time comes before all that is taken up later, so before
+ * what another appends who holds the lock by then.  Replicas do what the leader
  * decided and look at no tree.
  */
 
@@ -15,7 +25,8 @@ uint64_t
 zk_fence_own(struct zk_broker *b)
 {
 	const struct zk_broker_sessions *sessions = &b->options.sessions;
-	const uint64_t own = sessions->own(sessions->arg);
+	uint64_t left_ms;
+	const uint64_t own = sessions->own(sessions->arg, &left_ms);
 
 	return own == b->holder_over ? 0 : own;
 }
@@ -85,16 +96,62 @@ zk_fence_told(struct zk_part *part, uint64_t number)
 	zk_fence_look(b);
 }
 
-enum zk_verdict
-zk_fence_judge(struct zk_broker *b, uint64_t holder)
+/* --- passes --------------------------------------------------------------- */
+
+void
+zk_pass_encode(struct zk_broker *b, uint64_t to, uint64_t holder,
+    struct zk_enc *enc)
 {
 	const struct zk_broker_sessions *sessions = &b->options.sessions;
+	const struct zk_host *host = zk_host_find(b, to);
+	uint64_t left_ms = 0;
+
+	ZK_ASSERT(host != NULL);
+
+	if (holder != 0 && sessions->own != NULL &&
+	    sessions->own(sessions->arg, &left_ms) != holder)
+		left_ms = 0;
+	zk_enc_u64(enc, holder);
+	zk_enc_u64(enc, host->clock.boot);
+	zk_enc_u64(enc, host->clock.ms);
+	zk_enc_u64(enc, left_ms);
+}
+
+void
+zk_pass_decode(struct zk_dec *dec, struct zk_pass *ret_pass)
+{
+	ret_pass->holder = zk_dec_u64(dec);
+	ret_pass->clock.boot = zk_dec_u64(dec);
+	ret_pass->clock.ms = zk_dec_u64(dec);
+	ret_pass->left_ms = zk_dec_u64(dec);
+}
+
+static bool
+is_late(const struct zk_broker *b, const struct zk_pass *pass)
+{
+	return pass->clock.boot != b->session ||
+	    pass->clock.ms > zk_broker_now(b) ||
+	    zk_broker_now(b) - pass->clock.ms >= pass->left_ms;
+}
+
+enum zk_verdict
+zk_fence_judge(struct zk_broker *b, uint64_t from, const struct zk_pass *pass)
+{
+	const struct zk_broker_sessions *sessions = &b->options.sessions;
+	const uint64_t now = zk_broker_now(b);
+	struct zk_host *host = zk_host_get(b, from);
+	const bool late = is_late(b, pass);
 	int over;
 
-	if (holder == 0 || sessions->is_over == NULL)
+	if (pass->holder == 0 || sessions->is_over == NULL)
 		return ZK_SAY_DONE;
-	over = sessions->is_over(sessions->arg, holder);
-	if (over < 0)
-		return ZK_SAY_BUSY;
-	return over > 0 ? ZK_SAY_OVER : ZK_SAY_DONE;
+	over = sessions->is_over(sessions->arg, pass->holder);
+	if (over != 0)
+		return over > 0 ? ZK_SAY_OVER : ZK_SAY_BUSY;
+	/* Also now and then who has no replica here, before it gets late. */
+	if (host != NULL &&
+	    (late || now - host->told_ms >= b->options.heartbeat_ms))
+		zk_host_tell_alive(b, host);
+	b->counts.late += late;
+	return late ? ZK_SAY_LATE : ZK_SAY_DONE;
 }

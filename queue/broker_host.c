@@ -258,6 +258,7 @@ int
 zk_host_on_alive(struct zk_broker *b, uint64_t from, struct zk_dec *dec)
 {
 	const uint64_t boot = zk_dec_u64(dec);
+	const uint64_t clock = zk_dec_u64(dec);
 	const uint8_t flags = zk_dec_u8(dec);
 	struct zk_host *host = zk_host_find(b, from);
 
@@ -271,28 +272,26 @@ zk_host_on_alive(struct zk_broker *b, uint64_t from, struct zk_dec *dec)
 		zk_host_heard(b, from);
 	}
 	host->boot = boot;
+	host->clock = (struct zk_clock){boot, clock};
 	host->room = (flags & 1) != 0;
 	return 0;
 }
 
-static void
-tell_alive(struct zk_broker *b)
+void
+zk_host_tell_alive(struct zk_broker *b, struct zk_host *host)
 {
 	struct zk_enc enc;
 
-	for (uint32_t i = 0; i < b->host_count; i++) {
-		const uint64_t node = b->hosts[i].node;
-
-		if (!b->hosts[i].shared ||
-		    !begin(b, node, ZK_BROKER_FAST, 16, &enc))
-			continue;
-		zk_enc_u8(&enc, ZK_TELL_ALIVE);
-		zk_enc_u64(&enc, 0);
-		zk_enc_u64(&enc, b->session);
-		zk_enc_u8(&enc, b->room ? 1 : 0);
-		zk_host_commit(b, node, ZK_BROKER_FAST, &enc);
-		b->hosts[i].urgent = true;
-	}
+	if (!begin(b, host->node, ZK_BROKER_FAST, 24, &enc))
+		return;
+	zk_enc_u8(&enc, ZK_TELL_ALIVE);
+	zk_enc_u64(&enc, 0);
+	zk_enc_u64(&enc, b->session);
+	zk_enc_u64(&enc, zk_broker_now(b));
+	zk_enc_u8(&enc, b->room ? 1 : 0);
+	zk_host_commit(b, host->node, ZK_BROKER_FAST, &enc);
+	host->urgent = true;
+	host->told_ms = zk_broker_now(b);
 }
 
 /* Which hosts have a group in common with this one. */
@@ -334,5 +333,7 @@ zk_host_tick(struct zk_broker *b)
 	if (now - b->beacon_ms < b->options.heartbeat_ms)
 		return;
 	b->beacon_ms = now;
-	tell_alive(b);
+	for (uint32_t i = 0; i < b->host_count; i++)
+		if (b->hosts[i].shared)
+			zk_host_tell_alive(b, &b->hosts[i]);
 }

@@ -37,11 +37,12 @@ struct zk_group;
  *   SLEEP    u64 term, u64 index: nothing happens until you hear from me
  *   SNAPSHOT u64 term, base index, base term, base offset, time i64 u32, the
  *            configuration's index u64 and itself, writers (writers.h)
- *   FORWARD  u64 session, sending, holder, acked, u32 count, then u64 number,
- *            u32 length and bytes of each batch
+ *   FORWARD  u64 session, sending, acked, a pass (broker_fence.c), u32 count,
+ *            then u64 number, u32 length and bytes of each batch
  *   ANSWER   u64 session, sending (0: DONE), u8 verdict, u64 leader, u64 term, u32 count, then
  *            u64 number, u64 offset of each
- *   ALIVE    partition 0; u64 boot, u8 flags (1: room on its disk)
+ *   ALIVE    partition 0; u64 boot, u64 clock (broker_fence.c), u8 flags (1:
+ *            room on its disk)
  *   ASK      u64 question, u8 kind, u64 offset, time i64 u32, u32 want, u64
  *            seen: the end may not be before it
  *   REPLY    u64 question, i64 rc, u64 offset, INFO's fields, u32 length and
@@ -78,6 +79,8 @@ enum zk_verdict {
 	ZK_SAY_NOTLEADER, /* ask the leader named, if there is one */
 	ZK_SAY_UNKNOWN,   /* no such partition here */
 	ZK_SAY_OVER,      /* it was sent in a session that is over */
+	ZK_SAY_LATE,      /* ... that may be over, but for all that is known */
+	ZK_SAY_LAST = ZK_SAY_LATE
 };
 
 /* Sizes of frames: those of the transport, less some. */
@@ -114,6 +117,11 @@ struct zk_out {
 	size_t answers_at; /* the ANSWER that can be extended, + 1; 0: none */
 };
 
+/* The time of a host, in one of its runs. */
+struct zk_clock {
+	uint64_t boot, ms;
+};
+
 struct zk_host {
 	uint64_t node;
 	uint64_t boot; /* 0: not heard yet */
@@ -122,6 +130,8 @@ struct zk_host {
 	bool room;   /* on its disk */
 	bool shared; /* a group of ours has it as a member */
 	bool urgent; /* what is in the fast lane must not wait behind data */
+	struct zk_clock clock; /* it has told last */
+	uint64_t told_ms;      /* when it was told ours */
 	struct zk_out out[ZK_BROKER_LANES];
 };
 
@@ -403,6 +413,7 @@ void zk_host_urgent(struct zk_broker *b, uint64_t to);
 void zk_host_flush(struct zk_broker *b);
 void zk_host_heard(struct zk_broker *b, uint64_t from);
 int zk_host_on_alive(struct zk_broker *b, uint64_t from, struct zk_dec *dec);
+void zk_host_tell_alive(struct zk_broker *b, struct zk_host *host);
 void zk_host_tick(struct zk_broker *b);
 void zk_host_down(struct zk_broker *b, struct zk_host *host);
 bool zk_host_is_alive(struct zk_broker *b, uint64_t node);
@@ -449,6 +460,12 @@ void zk_part_busy(struct zk_part *part);
 uint64_t zk_part_aim(struct zk_part *part);
 
 /* broker_fence.c */
+#define ZK_PASS_BYTES 32u
+struct zk_pass {
+	uint64_t holder;       /* the session; 0: none is needed */
+	struct zk_clock clock; /* the leader's, as it has told it */
+	uint64_t left_ms;      /* the session certainly lasts, since then */
+};
 /* This host's session by now; 0: it has none. */
 uint64_t zk_fence_own(struct zk_broker *b);
 /* Batches of that session may be sent. */
@@ -457,8 +474,12 @@ bool zk_fence_allows(struct zk_broker *b, uint64_t holder);
 void zk_fence_look(struct zk_broker *b);
 /* A leader says so of the session that the batch of that number is sent in. */
 void zk_fence_told(struct zk_part *part, uint64_t number);
-/* What was sent in that session is to be taken up here; DONE: it may be. */
-enum zk_verdict zk_fence_judge(struct zk_broker *b, uint64_t holder);
+/* What was sent with that pass is to be taken up here; DONE: it may be. */
+enum zk_verdict zk_fence_judge(struct zk_broker *b, uint64_t from,
+    const struct zk_pass *pass);
+void zk_pass_encode(struct zk_broker *b, uint64_t to, uint64_t holder,
+    struct zk_enc *enc);
+void zk_pass_decode(struct zk_dec *dec, struct zk_pass *ret_pass);
 
 /* broker_ask.c */
 void zk_ask_submit(struct zk_broker *b, struct zk_request *request);

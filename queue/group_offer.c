@@ -205,12 +205,14 @@ zk_group_on_forward(struct zk_broker *b, uint64_t from, uint64_t id,
 	struct zk_part *part = zk_part_find(b, id);
 	const uint64_t session = zk_dec_u64(dec);
 	const uint64_t sending = zk_dec_u64(dec);
-	const uint64_t holder = zk_dec_u64(dec);
 	const uint64_t acked = zk_dec_u64(dec);
-	const uint32_t count = zk_dec_u32(dec);
 	enum zk_verdict verdict = ZK_SAY_UNKNOWN;
 	uint64_t before = 0;
+	struct zk_pass pass;
+	uint32_t count;
 
+	zk_pass_decode(dec, &pass);
+	count = zk_dec_u32(dec);
 	if (dec->failed || count == 0 || count > ZK_OFFERS_MAX || session == 0)
 		return -EPROTO;
 	for (uint32_t i = 0; i < count; i++) {
@@ -231,7 +233,7 @@ zk_group_on_forward(struct zk_broker *b, uint64_t from, uint64_t id,
 	b->sending = sending;
 	if (part->group != NULL)
 		verdict = zk_group_leads(part->group)
-		    ? zk_fence_judge(b, holder)
+		    ? zk_fence_judge(b, from, &pass)
 		    : ZK_SAY_NOTLEADER;
 	if (verdict != ZK_SAY_DONE)
 		zk_append_tell(part, from, session, b->offers[0].number,

@@ -294,7 +294,7 @@ check_records(struct sim *sim, unsigned part)
 	const struct sim_content *content = &sim->content[part];
 	uint64_t *seen = calloc(sim->next_number + 1, sizeof(*seen));
 	uint64_t last[SIM_HOSTS_MAX][SIM_WRITERS] = {{0}};
-	uint64_t at = 0;
+	uint64_t at = 0, newest = 0;
 
 	if (seen == NULL)
 		abort();
@@ -328,7 +328,8 @@ check_records(struct sim *sim, unsigned part)
 		{
 			const struct sim_batch *b = sim->batches[number - 1];
 
-			if (b->part != part || (b->done && b->rc == -ENOSPC))
+			if (b->part != part ||
+			    (b->done && (b->rc == -ENOSPC || b->rc == -EROFS)))
 				sim_fail(sim,
 				    "partition %u: batch %" PRIu64
 				    " should not be there",
@@ -339,6 +340,9 @@ check_records(struct sim *sim, unsigned part)
 				    " after %" PRIu64,
 				    part, number, last[b->host][b->writer]);
 			last[b->host][b->writer] = number;
+			sim_tree_check(sim, b, newest);
+			if (newest < number)
+				newest = number;
 		}
 		at = (uint64_t)(end - content->bytes) + 1;
 	}

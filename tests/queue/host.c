@@ -42,6 +42,8 @@ sim_send(struct sim *sim, unsigned from, unsigned to, const void *bytes,
 	    .boot_to = sim->hosts[to].boots,
 	    .len = len,
 	};
+	if (msg->at_us < sim->stall_us[from][to])
+		msg->at_us = sim->stall_us[from][to];
 	memcpy(msg->bytes, bytes, len);
 	sim->trace =
 	    zk_mix64(sim->trace + sim->now_us + zk_crc32c(0, bytes, len));
@@ -130,7 +132,7 @@ on_done(void *arg, const struct zk_reply *reply)
 		sim_mark(sim, MARK_UNKNOWN);
 	else if (reply->rc == -ENOSPC)
 		sim_mark(sim, MARK_FULL);
-	else if (reply->rc != 0)
+	else if (reply->rc != 0 && reply->rc != -EROFS)
 		sim_fail(sim, "batch %" PRIu64 ": %s", batch->number,
 		    zk_err_text(reply->rc));
 	sim_check_answer(sim, batch);
@@ -151,6 +153,7 @@ batch_new(struct sim *sim, unsigned id, unsigned part, unsigned writer)
 	    .writer = writer,
 	    .boot = sim->hosts[id].boots,
 	    .number = ++sim->next_number,
+	    .session = sim->hosts[id].own,
 	};
 	batch->text = malloc(SIM_TEXT_MAX);
 	if (batch->text == NULL)
@@ -182,9 +185,11 @@ act(struct sim *sim, struct sim_host *host, unsigned part, unsigned writer)
 	};
 	struct zk_request *request;
 	struct sim_batch *batch;
+	uint64_t left_ms;
 
 	if (host->batch[part][writer] != NULL || sim->quiet ||
 	    host->next_us[part][writer] > sim->now_us ||
+	    sim_tree_own(host, &left_ms) == 0 ||
 	    sim->batch_count == SIM_BATCHES)
 		return;
 	host->next_us[part][writer] =
@@ -192,6 +197,7 @@ act(struct sim *sim, struct sim_host *host, unsigned part, unsigned writer)
 	batch = batch_new(sim, host->id, part, writer);
 	host->batch[part][writer] = batch;
 	what.arg = batch;
+	what.holder = batch->session;
 	if (zk_request_new(&what, batch->text, batch->len, &request) < 0)
 		abort();
 	zk_request_list_add(&host->list, request);
@@ -253,6 +259,7 @@ sim_host_start(struct sim *sim, unsigned id)
 	    .settle_ms = sim->settle_ms,
 	    .linger_ms = sim->linger_ms,
 	    .sink = {.arg = host, .send = on_send, .changed = on_changed},
+	    .sessions = {host, sim_tree_own, sim_tree_is_over},
 	};
 	const struct zk_broker_time now = time_of(sim);
 	int rc;
@@ -263,6 +270,7 @@ sim_host_start(struct sim *sim, unsigned id)
 	host->mail_last = &host->mail;
 	host->busy_us = host->wake_us = sim->now_us;
 	zk_request_list_init(&host->list);
+	sim_tree_start(host);
 	memset(host->told, 0, sizeof(host->told));
 	memset(host->local, 0, sizeof(host->local));
 	memset(host->batch, 0, sizeof(host->batch));
@@ -378,6 +386,7 @@ mark_counts(struct sim *sim, struct sim_host *host)
 	    {now->moved_out, seen->moved_out, MARK_MOVED_OUT},
 	    {now->snapshots, seen->snapshots, MARK_SNAPSHOT},
 	    {now->retained, seen->retained, MARK_RETAINED},
+	    {now->late, seen->late, MARK_LATE},
 	};
 
 	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)

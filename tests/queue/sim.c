@@ -46,6 +46,9 @@ static const char *const mark_names[MARK_COUNT] = {
     [MARK_FULL] = "full disk",
     [MARK_SLOW_FLUSH] = "slow flush",
     [MARK_HIDDEN] = "not to be seen yet",
+    [MARK_STALL] = "stalled connection",
+    [MARK_SESSION_LOST] = "session that was lost",
+    [MARK_LATE] = "batch that came too late for its session",
 };
 
 uint64_t
@@ -131,6 +134,32 @@ move(struct sim *sim)
 		sim->hosts[id].told[part] = false;
 }
 
+/* What is sent meanwhile comes later. */
+static void
+stall(struct sim *sim, unsigned from, unsigned to, uint64_t us)
+{
+	sim->stall_us[from][to] = sim->now_us + us;
+	sim_mark(sim, MARK_STALL);
+}
+
+/*
+ * Some do not hear of the tree; what one of them sends comes when its session
+ * is over.
+ */
+static void
+cut_tree(struct sim *sim, unsigned id)
+{
+	const uint64_t us = 800000 + sim_random(sim, 1500000);
+
+	for (unsigned other = 0; other < sim->count; other++) {
+		if (other != id && sim_chance(sim, 50))
+			continue;
+		sim->hosts[other].tree_cut_us = sim->now_us + us + 500000;
+		if (other != id)
+			stall(sim, id, other, us);
+	}
+}
+
 static void
 some_fault(struct sim *sim)
 {
@@ -140,7 +169,7 @@ some_fault(struct sim *sim)
 		heal(sim);
 		return;
 	}
-	switch (sim_random(sim, 8)) {
+	switch (sim_random(sim, 12)) {
 	case 0:
 		if (sim->hosts[id].broker != NULL) {
 			sim_mark(sim, MARK_CRASH);
@@ -161,6 +190,15 @@ some_fault(struct sim *sim)
 		break;
 	case 6:
 		sim->drop_percent = (uint32_t)sim_random(sim, 20);
+		break;
+	case 7:
+	case 8:
+		stall(sim, id, (unsigned)sim_random(sim, sim->count),
+		    sim_random(sim, 1000000));
+		break;
+	case 9:
+	case 10:
+		cut_tree(sim, id);
 		break;
 	default:
 		sim->delay_us = 200 + sim_random(sim, 30000);
@@ -213,6 +251,7 @@ run_until(struct sim *sim, uint64_t end_us)
 		sim->now_us = next_event_us(sim);
 		if (!sim->quiet && sim_random(sim, 600) == 0)
 			some_fault(sim);
+		sim_tree_run(sim);
 		sim_deliver_due(sim);
 		for (unsigned id = 0; id < sim->count && !sim->failed; id++) {
 			struct sim_host *host = &sim->hosts[id];

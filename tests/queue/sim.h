@@ -21,6 +21,7 @@
 #define SIM_BATCHES   65536u
 #define SIM_TEXT_MAX  24000u
 #define SIM_FILES     2u /* of a host */
+#define SIM_SESSIONS  4096u
 
 /* Rare events that a set of runs must have seen; see sim.c for the names. */
 enum sim_mark {
@@ -42,6 +43,9 @@ enum sim_mark {
 	MARK_FULL,
 	MARK_SLOW_FLUSH,
 	MARK_HIDDEN,
+	MARK_STALL,
+	MARK_SESSION_LOST,
+	MARK_LATE,
 	MARK_COUNT
 };
 
@@ -49,7 +53,7 @@ enum sim_mark {
 struct sim_batch {
 	struct sim *sim;
 	unsigned host, writer, part;
-	uint64_t boot, number;
+	uint64_t boot, number, session;
 	uint64_t offset;
 	bool done, sent;
 	int rc;
@@ -85,6 +89,15 @@ struct sim_host {
 	uint64_t start[SIM_PARTS], end[SIM_PARTS]; /* as seen last */
 	uint64_t read[SIM_PARTS];                  /* up to there */
 	bool local[SIM_PARTS];
+	/* The tree: its session, as it is and as the host knows; see tree.c. */
+	uint64_t session, own;
+	uint64_t lease_us, tree_us; /* renewed last; known up to then */
+	uint64_t tree_cut_us;       /* until then */
+};
+
+struct sim_session {
+	uint64_t end_us;      /* 0: it is not over */
+	uint64_t last_number; /* of all batches that were begun by then */
 };
 
 /* What was seen of a partition, on any host. */
@@ -111,6 +124,7 @@ struct sim {
 	uint32_t settle_ms, linger_ms;
 	struct sim_host hosts[SIM_HOSTS_MAX];
 	bool cut[SIM_HOSTS_MAX][SIM_HOSTS_MAX];
+	uint64_t stall_us[SIM_HOSTS_MAX][SIM_HOSTS_MAX]; /* nothing before */
 	struct sim_message *wire;
 	uint32_t drop_percent;
 	uint64_t delay_us;
@@ -135,6 +149,8 @@ struct sim {
 	struct sim_batch *batches[SIM_BATCHES];
 	size_t batch_count;
 	uint64_t next_number;
+	struct sim_session sessions[SIM_SESSIONS];
+	uint64_t session_count;
 	uint64_t trace;
 	uint64_t marks[MARK_COUNT];
 	char failure[256];
@@ -162,6 +178,15 @@ void sim_wire_clear(struct sim *sim, unsigned id);
 void sim_crash_voter(struct sim *sim);
 /* One asks with next to nothing in its log. */
 void sim_ask_stale(struct sim *sim, unsigned part, unsigned from, unsigned to);
+
+/* tree.c */
+void sim_tree_run(struct sim *sim);
+void sim_tree_start(struct sim_host *host);
+uint64_t sim_tree_own(void *arg, uint64_t *ret_left_ms);
+int sim_tree_is_over(void *arg, uint64_t session);
+/* The batch is in a log, where batches up to the newest come before it. */
+void sim_tree_check(struct sim *sim, const struct sim_batch *batch,
+    uint64_t newest);
 
 /* check.c */
 void sim_check_host(struct sim *sim, unsigned id);

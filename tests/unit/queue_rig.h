@@ -22,6 +22,7 @@
 
 #define RIG_HOSTS_MAX 4u
 #define RIG_PART      77u
+#define RIG_LEASE_MS  1000ull
 
 struct rig_frame {
 	struct rig_frame *next;
@@ -157,10 +158,11 @@ rig_changed(void *arg, const struct zk_partition_info *info)
 }
 
 RIG uint64_t
-rig_own_session(void *arg)
+rig_own_session(void *arg, uint64_t *ret_left_ms)
 {
 	const struct rig_host *host = arg;
 
+	*ret_left_ms = RIG_LEASE_MS;
 	return host->session;
 }
 

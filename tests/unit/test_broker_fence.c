@@ -161,3 +161,79 @@ Test(broker_fence, own_leader_takes_up_nothing_either, .init = run,
 	(void)rig_append_ok(lead, "next\n");
 	cr_expect_str_eq(rig_content(lead), "first\nnext\n");
 }
+
+/* The tree of whoever leads may lag; clocks do not. */
+Test(broker_fence, what_is_late_is_not_taken_up_by_one_who_knows_nothing,
+    .init = run, .fini = rig_fini)
+{
+	struct rig_done done;
+
+	rig.hosts[writer].held = true;
+	rig_append(writer, "late\n", &done);
+	rig_run(20);
+	lose_session(writer);
+	rig_run(RIG_LEASE_MS);
+	cr_assert(done.done);
+	cr_expect_eq(done.rc, -ETIMEDOUT);
+	(void)rig_append_ok((lead + 2) % 3, "other\n");
+	rig.hosts[writer].held = false;
+	rig_run(500);
+	cr_expect_str_eq(rig_content(lead), "first\nother\n");
+	begin_anew(writer);
+	(void)rig_append_ok(writer, "next\n");
+	rig_run(500);
+	cr_expect_str_eq(rig_content(lead), "first\nother\nnext\n");
+}
+
+Test(broker_fence, what_is_late_is_sent_again_while_the_session_lasts,
+    .init = run, .fini = rig_fini)
+{
+	struct rig_done done[2];
+
+	rig.hosts[writer].held = true;
+	rig_append(writer, "one\n", &done[0]);
+	rig_append(writer, "two\n", &done[1]);
+	rig_run(3 * RIG_LEASE_MS);
+	rig.hosts[writer].held = false;
+	rig_wait(&done[0]);
+	rig_wait(&done[1]);
+	cr_expect_eq(done[0].rc, 0);
+	cr_expect_eq(done[1].rc, 0);
+	rig_run(500);
+	cr_expect_str_eq(rig_content(lead), "first\none\ntwo\n");
+}
+
+/* It shares no group with the leader, and hears from it only when it asks. */
+Test(broker_fence, who_has_no_replica_appends_whenever_it_likes,
+    .fini = rig_fini)
+{
+	struct zk_partition_spec spec;
+	uint64_t frames;
+
+	rig_init(3);
+	for (unsigned id = 0; id < 3; id++) {
+		rig_open(id);
+		rig.hosts[id].session = 10 + id;
+	}
+	rig_spec(&spec, 3, 3);
+	rig_set(&spec);
+	rig_run(1000);
+	(void)rig_append_ok(2, "one\n");
+	rig_run(10 * RIG_LEASE_MS);
+	(void)rig_append_ok(2, "two\n");
+	frames = rig.hosts[2].frames;
+	for (unsigned i = 0; i < 20; i++) {
+		(void)rig_append_ok(2, "more\n");
+		rig_run(RIG_LEASE_MS / 2);
+	}
+	/* Nothing of that had to be sent again. */
+	cr_expect_eq(rig.hosts[2].frames - frames, 20);
+	/* Another run of the leader has another clock. */
+	rig_crash(0);
+	rig_crash(1);
+	rig_open(0);
+	rig_open(1);
+	rig_set_on(0, &spec);
+	rig_set_on(1, &spec);
+	(void)rig_append_ok(2, "last\n");
+}
