@@ -226,7 +226,10 @@ tell_refused(const struct zk_cluster *c, struct zk_fault *ret_fault)
 	}
 }
 
-/* One after the other, and again: who cannot put it now forgets it. */
+/*
+ * One after the other, and again: who cannot put it now forgets it.  Also who
+ * was fresh when it came: it may have become a member of an ensemble since.
+ */
 static void
 ask(struct zk_cluster *c)
 {
@@ -234,15 +237,10 @@ ask(struct zk_cluster *c)
 
 	if (now - c->asked_ms < ZK_CLUSTER_POLL_MS)
 		return;
-	for (size_t i = 0; i < c->session_count; i++) {
-		const size_t at = c->asked++ % c->session_count;
-
-		if (c->sessions[at].fresh)
-			continue;
-		c->asked_ms = now;
-		zk_cluster_say_join(c, c->sessions[at].node);
+	if (c->session_count == 0)
 		return;
-	}
+	c->asked_ms = now;
+	zk_cluster_say_join(c, c->sessions[c->asked++ % c->session_count].node);
 }
 
 int

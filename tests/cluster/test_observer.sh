@@ -2,14 +2,16 @@
 # and no vote; it comes back after a restart, and can be removed.
 HOSTS=6
 . "$(dirname "$0")/lib.sh"
+NAME[4]=o4
 NAME[5]=
+# o4 is there when the ensemble is founded.
+launch_member 4
 must start_all
+must settle_member 4
 echo before >"$WORK/m1/before"
 mkdir "$WORK/m1/dir"
 
 # --- one with a name, one without
-NAME[4]=o4
-must start_member 4
 same "o4 is an observer" observer "$(role_of 4 o4)"
 check "the voters know it" wait_until 5 has_role 1 o4 observer
 check "what was there is there" wait_until 5 reads "$WORK/m4/before" before
