@@ -4,10 +4,22 @@ HOSTS=6
 . "$(dirname "$0")/lib.sh"
 NAME[4]=o4
 NAME[5]=
-# o4 is there when the ensemble is founded.
-launch_member 4
-must start_all
-must settle_member 4
+# o4 has met all of them when the ensemble is founded.
+met() { # ... z$1
+	grep -qs "UP member=z$1 " "$WORK/z4.log"
+}
+for i in 4 2 3; do
+	launch_member $i
+done
+must wait_until 10 met 2
+must wait_until 10 met 3
+kill -STOP "${PID[3]}"
+launch_member 1
+must wait_until 10 met 1
+kill -CONT "${PID[3]}"
+for i in $ALL 4; do
+	must settle_member $i
+done
 echo before >"$WORK/m1/before"
 mkdir "$WORK/m1/dir"
 
