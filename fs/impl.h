@@ -25,6 +25,8 @@
 /* What the files of fs/ share. */
 
 #define ZK_WORKERS 4u
+/* Requests that a worker reads before it serves them. */
+#define ZK_BATCH_MAX 16u
 
 /*
  * What the kernel may believe without asking: for ever, because it is told of
@@ -37,7 +39,8 @@ struct zk_worker {
 	struct zk_fs *fs;
 	pthread_t thread;
 	bool started;
-	struct fuse_buf buf;
+	bool reads; /* it holds fs->receive */
+	struct fuse_buf batch[ZK_BATCH_MAX];
 	_Atomic uint64_t ticket; /* of the request in hand; 0: none */
 };
 
