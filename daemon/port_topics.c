@@ -117,6 +117,7 @@ port_ask(void *impl, const struct zk_ask *ask, zk_told_fn told, void *arg)
 	    .offset = ask->offset,
 	    .time = ask->time,
 	    .want = ask->want,
+	    .limit_ms = ask->limit_ms,
 	    .holder = ask->session,
 	    .done = on_reply,
 	};

@@ -144,9 +144,23 @@ open_now(struct zk_fs *fs, fuse_req_t req, uint64_t ino,
 }
 
 static void
-open_resume(struct zk_call *call)
+survey_resume(struct zk_call *call)
 {
 	open_now(call->fs, call->req, call->cmd.ino, &call->fi);
+}
+
+static void
+open_settled(struct zk_fs *fs, fuse_req_t req, uint64_t ino,
+    struct fuse_file_info *fi)
+{
+	if (!zk_topic_survey(fs, req, ino, fi, survey_resume))
+		open_now(fs, req, ino, fi);
+}
+
+static void
+open_resume(struct zk_call *call)
+{
+	open_settled(call->fs, call->req, call->cmd.ino, &call->fi);
 }
 
 static void
@@ -200,7 +214,7 @@ zk_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	}
 	if (!settle_group(fs, req, ino, fi) &&
 	    !zk_wait_if_closing(fs, req, &about, fi, open_resume))
-		open_now(fs, req, ino, fi);
+		open_settled(fs, req, ino, fi);
 }
 
 /* The file is made: open it.  Returns false when the kernel did not care. */

@@ -73,8 +73,9 @@ struct zk_ask {
 	uint64_t offset;
 	struct zk_stamp time;
 	uint32_t want;
-	uint32_t replica; /* DIGEST: its place in user.zkfs.replicas */
-	uint64_t session; /* APPEND: as of session(); not after that is over */
+	uint32_t replica;  /* DIGEST: its place in user.zkfs.replicas */
+	uint32_t limit_ms; /* what is asked others; 0: op_timeout */
+	uint64_t session;  /* APPEND: as of session(); not after that is over */
 	const void *bytes;
 	size_t len;
 };

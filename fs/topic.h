@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include "base/node.h"
+#include "fs/call.h"
 #include "fs/fuse.h"
 
 struct zk_fs;
@@ -45,6 +46,12 @@ int zk_topic_check_open(const struct zk_attr *attr, int flags);
 /* Whoever truncates, or changes the size: 0 when it may go to the tree. */
 int zk_topic_check_size(const struct zk_attr *attr);
 
+/*
+ * Before an open: true when something has to be asked for first; then it
+ * resumes, or replies.
+ */
+bool zk_topic_survey(struct zk_fs *fs, fuse_req_t req, uint64_t ino,
+    const struct fuse_file_info *fi, zk_resume_fn resume);
 /* The open file is of this node; prepares it. */
 int zk_topic_opened(struct zk_fs *fs, struct zk_handle *handle,
     const struct zk_attr *attr);

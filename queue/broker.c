@@ -86,8 +86,9 @@ zk_broker_submit(struct zk_broker *b, struct zk_request_list *list)
 	while ((request = zk_request_list_pop(list)) != NULL) {
 		b->waiting_count++;
 		b->waiting_bytes += request->len;
-		request->deadline_ms =
-		    zk_broker_now(b) + b->options.op_timeout_ms;
+		request->deadline_ms = zk_broker_now(b) +
+		    (request->limit_ms != 0 ? request->limit_ms
+		                            : b->options.op_timeout_ms);
 		switch (request->kind) {
 		case ZK_REQUEST_APPEND:
 			zk_append_submit(b, request);

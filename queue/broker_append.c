@@ -570,7 +570,6 @@ zk_append_tick(struct zk_broker *b)
 		while (part->unseen.first != NULL &&
 		    part->unseen.first->deadline_ms <= zk_broker_now(b))
 			tell_done(part, zk_request_list_pop(&part->unseen));
-		expire(part, &part->asks, -ETIMEDOUT);
 		resend(part);
 		if (part->flight.first != NULL || part->queued.first != NULL ||
 		    part->unseen.first != NULL || part->asks.first != NULL ||

@@ -335,6 +335,21 @@ zk_ask_pump(struct zk_part *part)
 	}
 }
 
+/* Some are given less time than others. */
+static void
+expire(struct zk_part *part)
+{
+	struct zk_request_list list = part->asks;
+	struct zk_request *request;
+
+	zk_request_list_init(&part->asks);
+	while ((request = zk_request_list_pop(&list)) != NULL)
+		if (request->deadline_ms <= zk_broker_now(part->broker))
+			zk_broker_answer(part->broker, request, -ETIMEDOUT);
+		else
+			zk_request_list_add(&part->asks, request);
+}
+
 void
 zk_ask_tick(struct zk_broker *b)
 {
@@ -344,6 +359,8 @@ zk_ask_tick(struct zk_broker *b)
 	     part = part->next_busy) {
 		bool silent = false;
 
+		if (part->asks.first != NULL)
+			expire(part);
 		for (struct zk_request *request = part->asks.first;
 		     request != NULL; request = request->next) {
 			if (request->asked_ms == 0 ||

@@ -52,6 +52,7 @@ zk_request_new(const struct zk_request *what, const void *bytes, size_t len,
 	    .offset = what->offset,
 	    .time = what->time,
 	    .node = what->node,
+	    .limit_ms = what->limit_ms,
 	    .holder = what->holder,
 	    .want = what->want < ZK_PARTITION_READ_MAX ? what->want
 	                                               : ZK_PARTITION_READ_MAX,

@@ -118,6 +118,7 @@ struct zk_request {
 	uint64_t holder;
 	struct zk_stamp time; /* TIME */
 	uint32_t want;        /* READ, DIGEST */
+	uint32_t limit_ms;    /* of a question; 0: op_timeout_ms */
 	zk_reply_fn done;     /* NULL: nobody wants to know */
 	void *arg;
 	struct zk_partition_spec *spec; /* SET; freed with the request */

@@ -74,6 +74,25 @@ done
 same "each came once" "$(seq -f r%.0f 0 $((count - 1)) | sort | md5sum)" \
     "$(sort "$WORK"/group? | md5sum)"
 check "and all are members still" are_members
+# What a group lags by is the same on each host, and what is so now.
+lags() { # HOST
+	awk -F '\t' '{ end += $3; lag += $4 } END { print end, lag }' \
+	    "$WORK/m$1/topics/v/groups/h/lag"
+}
+must mkdir "$WORK/m1/topics/v" "$WORK/m1/topics/v/groups/h"
+for line in replicas=1 partitions=6; do
+	echo $line >>"$WORK/m1/topics/v/config"
+done
+for round in 0 1 2; do
+	for i in 1 2 3; do
+		must wait_until 20 test -e "$WORK/m$i/topics/v/p5"
+		same "what a group lags by on z$i" "$((round * 12)) $((round * 12))" \
+		    "$(lags "$i")"
+	done
+	for p in 0 1 2 3 4 5; do
+		echo r >>"$WORK/m2/topics/v/p$p"
+	done
+done
 kill "${members[@]}"
 wait "${members[@]}" 2>/dev/null
 stop_all
