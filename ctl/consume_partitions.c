@@ -32,6 +32,24 @@ struct reader {
 	char *buf;
 };
 
+/* The first record that begins there or later: a record ends before it. */
+static int
+align(const struct reader *r, const struct source *source, uint64_t *offset)
+{
+	const char *stop;
+	ssize_t n;
+
+	if (*offset == 0)
+		return 0;
+	n = pread(source->fd, r->buf, BUFFER_BYTES, (off_t)*offset - 1);
+	if (n < 0)
+		return errno == ENODATA ? 0 : -errno; /* see read_some() */
+	stop = memchr(r->buf, '\n', (size_t)n);
+	if (stop != NULL)
+		*offset += (uint64_t)(stop - r->buf);
+	return 0;
+}
+
 /* Where to begin: an offset, start, end or a time. */
 static int
 first_offset(const struct reader *r, const struct source *source,
@@ -52,6 +70,8 @@ first_offset(const struct reader *r, const struct source *source,
 		    ret_offset);
 	else
 		rc = zk_ctl_parse_number(from, INT64_MAX, ret_offset);
+	if (rc == 0)
+		rc = align(r, source, ret_offset);
 	if (rc < 0)
 		zk_ctl_say(r->c->ctl, "%s: %s: not a place to begin", name,
 		    from);
@@ -85,22 +105,34 @@ add_source(void *arg, const char *name)
 	return rc;
 }
 
+/* Slower than retention, or asked for what was long ago. */
+static int
+skip_gone(const struct reader *r, struct source *source, bool *ret_any)
+{
+	const uint64_t from = source->offset;
+
+	if (zk_ctl_xattr_number(source->fd, "user.zkfs.start",
+	        &source->offset) < 0) {
+		zk_ctl_say_errno(r->c->ctl, r->c->dir, ENODATA);
+		return ZK_EXIT_FAILED;
+	}
+	zk_ctl_say(r->c->ctl,
+	    "p%" PRIu32 ": gone: what was from %" PRIu64 " to %" PRIu64,
+	    source->number, from, source->offset);
+	*ret_any = true;
+	return 0;
+}
+
 /* The records that one read gives.  0, or an exit status; *ret_any: some. */
 static int
 read_some(struct reader *r, struct source *source, bool *ret_any)
 {
 	const char *at = r->buf, *end, *stop;
 	ssize_t n;
-	int rc;
 
 	n = pread(source->fd, r->buf, BUFFER_BYTES, (off_t)source->offset);
-	if (n < 0 && errno == ENODATA && r->c->follow) {
-		/* Slower than retention: what is gone is gone. */
-		rc = zk_ctl_xattr_number(source->fd, "user.zkfs.start",
-		    &source->offset);
-		*ret_any = rc == 0;
-		return rc < 0 ? ZK_EXIT_FAILED : 0;
-	}
+	if (n < 0 && errno == ENODATA)
+		return skip_gone(r, source, ret_any);
 	if (n < 0) {
 		zk_ctl_say_errno(r->c->ctl, r->c->dir, errno);
 		return ZK_EXIT_FAILED;

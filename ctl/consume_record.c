@@ -23,21 +23,14 @@
 static void
 print_json(const struct zk_ctl_record *record)
 {
-	char *text = malloc(record->len + 1);
-
-	if (text == NULL)
-		return;
-	memcpy(text, record->text, record->len);
-	text[record->len] = '\0';
 	(void)printf("{");
 	if (record->partition >= 0)
 		(void)printf("\"partition\":%" PRId64 ",\"offset\":%" PRIu64
 		             ",",
 		    record->partition, record->offset);
 	(void)printf("\"value\":");
-	zk_ctl_json_string(stdout, text);
+	zk_ctl_json_bytes(stdout, record->text, record->len);
 	(void)printf("}\n");
-	free(text);
 }
 
 /* The record, as the standard input of a command: nothing to wait for. */

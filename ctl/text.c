@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/utf8.h"
 
 #define READ_STEP_BYTES ((size_t)64 * 1024)
 
@@ -64,20 +65,33 @@ zk_ctl_read_file(const char *path, size_t max, char **ret_text)
 }
 
 void
-zk_ctl_json_string(FILE *out, const char *text)
+zk_ctl_json_bytes(FILE *out, const char *text, size_t len)
 {
-	(void)fputc('"', out);
-	for (; *text != '\0'; text++) {
-		unsigned char c = (unsigned char)*text;
+	size_t n;
 
-		if (c == '"' || c == '\\')
+	(void)fputc('"', out);
+	for (size_t i = 0; i < len; i += n) {
+		const unsigned char c = (unsigned char)text[i];
+
+		n = zk_utf8_character(text + i, len - i);
+		if (n == 0) {
+			(void)fprintf(out, "\\udc%02x", c);
+			n = 1;
+		} else if (c == '"' || c == '\\') {
 			(void)fprintf(out, "\\%c", c);
-		else if (c < 0x20 || c == 0x7f)
+		} else if (c < 0x20 || c == 0x7f) {
 			(void)fprintf(out, "\\u%04x", c);
-		else
-			(void)fputc(c, out);
+		} else {
+			(void)fwrite(text + i, 1, n, out);
+		}
 	}
 	(void)fputc('"', out);
+}
+
+void
+zk_ctl_json_string(FILE *out, const char *text)
+{
+	zk_ctl_json_bytes(out, text, strlen(text));
 }
 
 void

@@ -14,7 +14,11 @@ int zk_ctl_read_all(int fd, size_t max, char **ret_text, size_t *ret_len);
 /* The same of a file, as text: up to the first NUL. */
 int zk_ctl_read_file(const char *path, size_t max, char **ret_text);
 
-/* A string of JSON (RFC 8259), with its quotes. */
+/*
+ * A string of JSON (RFC 8259), with its quotes.  Bytes that are not UTF-8 are
+ * \udc80 to \udcff, one each, as Python's surrogateescape has them.
+ */
+void zk_ctl_json_bytes(FILE *out, const char *text, size_t len);
 void zk_ctl_json_string(FILE *out, const char *text);
 
 /* The text as a number of JSON where it is one, else as a string. */

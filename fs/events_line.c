@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "base/assert.h"
+#include "base/utf8.h"
 
 /* buf has room for the longest line there is. */
 struct line {
@@ -32,34 +33,6 @@ add(struct line *line, const char *fmt, ...)
 	line->len += (size_t)n;
 }
 
-/* Bytes of the UTF-8 character at p; 0: there is none (RFC 3629). */
-static size_t
-character(const uint8_t *p, size_t len)
-{
-	static const struct {
-		uint8_t mask, head;
-		uint32_t least;
-	} forms[] = {{0x80, 0x00, 0}, {0xe0, 0xc0, 0x80}, {0xf0, 0xe0, 0x800},
-	    {0xf8, 0xf0, 0x10000}};
-	uint32_t code;
-
-	for (size_t n = 1; n <= 4 && n <= len; n++) {
-		if ((p[0] & forms[n - 1].mask) != forms[n - 1].head)
-			continue;
-		code = p[0] & (uint8_t)~forms[n - 1].mask;
-		for (size_t i = 1; i < n; i++) {
-			if ((p[i] & 0xc0) != 0x80)
-				return 0;
-			code = code << 6 | (p[i] & 0x3f);
-		}
-		if (code < forms[n - 1].least || code > 0x10ffff ||
-		    (code >= 0xd800 && code <= 0xdfff))
-			return 0;
-		return n;
-	}
-	return 0;
-}
-
 static void
 add_string(struct line *line, const char *text, size_t len)
 {
@@ -68,7 +41,7 @@ add_string(struct line *line, const char *text, size_t len)
 
 	add(line, "\"");
 	for (size_t i = 0; i < len; i += n) {
-		n = character(p + i, len - i);
+		n = zk_utf8_character(p + i, len - i);
 		if (n == 0) {
 			add(line, "\\udc%02x", p[i]);
 			n = 1;

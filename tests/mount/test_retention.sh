@@ -106,6 +106,22 @@ check "a copy has it at the same offsets, after a hole" bash -c \
     'cp "$1" "$2" && cmp <(cat "$1") <(tail -c +$(($3 + 1)) "$2") &&
     [ "$(stat -c %s "$2")" = 2000000 ]' - "$P" "$WORK/copied" "$start"
 same "tail -n 1" 19999 "$(tail -n 1 "$P" | cut -c 7-11)"
+
+# --- zkfs consume begins with a whole record, and says what is gone
+consumed() { # FROM...: numbers of records
+	"$BUILD/zkfs" consume -m "$M" "$@" r 2>"$WORK/said" | cut -c 7-11
+}
+for at in $((end - 250)) $((end - 201)) $((end - 200)); do
+	same "consume from $at" "19998 19999" "$(consumed -F $at | xargs)"
+done
+same "from within the last record, and behind it" "" \
+    "$(consumed -F $((end - 1)))$(consumed -F "$end")$(consumed -F 99999999)"
+check "nothing was said" test ! -s "$WORK/said"
+same "from the start" "$(printf %05d $((start / 100)))" "$(consumed -n 1)"
+check "nothing was said" test ! -s "$WORK/said"
+same "from what is gone" "$(printf %05d $((start / 100)))" \
+    "$(consumed -n 1 -F 150)"
+check "that is said" grep -q "p0: gone: .* 150 to $start$" "$WORK/said"
 same "tail -c +N" "$(cat "$P" | sha256sum)" \
     "$(tail -c +$((start + 1)) "$P" | sha256sum)"
 same "wc -l" $(((end - start) / 100)) "$(wc -l <"$P")"

@@ -98,6 +98,20 @@ Test(ctl_text, strings_of_json_are_escaped)
 	expect_json(zk_ctl_json_string, "\xc3\xa4", "\"\xc3\xa4\"");
 }
 
+static void
+print_bytes(FILE *out, const char *text)
+{
+	zk_ctl_json_bytes(out, text, 5);
+}
+
+/* A record is bytes; what is printed is JSON all the same. */
+Test(ctl_text, what_is_no_text_is_a_string_of_json)
+{
+	expect_json(print_bytes, "a\0b\xff\xc3", "\"a\\u0000b\\udcff\\udcc3\"");
+	expect_json(zk_ctl_json_string, "\xed\xa0\x80 \xc0\x80",
+	    "\"\\udced\\udca0\\udc80 \\udcc0\\udc80\"");
+}
+
 /* RFC 8259, section 6: no leading zeros, no sign but minus. */
 Test(ctl_text, only_what_is_a_number_becomes_one)
 {
