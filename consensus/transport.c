@@ -434,17 +434,34 @@ slot_up(struct zk_transport *t, uint64_t peer)
 	return NULL;
 }
 
+/* The connection to this peer with its lock held; NULL: no session is up. */
+static struct conn *
+lock_conn(struct zk_transport *t, uint64_t peer, unsigned lane)
+{
+	struct conn *conn = NULL;
+	struct slot *slot;
+
+	ZK_ASSERT(lane < t->lanes);
+
+	(void)pthread_mutex_lock(&t->lock);
+	slot = slot_up(t, peer);
+	if (slot != NULL) {
+		conn = slot->conns[lane];
+		(void)pthread_mutex_lock(&conn->lock);
+	}
+	(void)pthread_mutex_unlock(&t->lock);
+	return conn;
+}
+
 int
-zk_transport_send(struct zk_transport *t, uint64_t peer, unsigned lane,
+zk_transport_queue(struct zk_transport *t, uint64_t peer, unsigned lane,
     uint32_t group, const struct iovec *iov, size_t iov_count)
 {
 	struct zk_frame frame = {.kind = ZK_FRAME_DATA, .group = group};
-	struct conn *conn = NULL;
-	struct slot *slot;
+	struct conn *conn;
 	size_t len = 0;
 	int rc;
 
-	ZK_ASSERT(lane < t->lanes);
 	ZK_ASSERT(iov_count <= ZK_TRANSPORT_IOV_MAX);
 	for (size_t i = 0; i < iov_count; i++) {
 		if (iov[i].iov_len > zk_frame_body_max(lane) - len)
@@ -454,20 +471,36 @@ zk_transport_send(struct zk_transport *t, uint64_t peer, unsigned lane,
 		    zk_crc32c(frame.body_crc, iov[i].iov_base, iov[i].iov_len);
 	}
 	frame.len = (uint32_t)len;
-	(void)pthread_mutex_lock(&t->lock);
-	slot = slot_up(t, peer);
-	if (slot != NULL) {
-		conn = slot->conns[lane];
-		(void)pthread_mutex_lock(&conn->lock);
-	}
-	(void)pthread_mutex_unlock(&t->lock);
+	conn = lock_conn(t, peer, lane);
 	if (conn == NULL)
 		return -ENOTCONN;
-	rc = zk_conn_send_frame(conn, &frame, iov, iov_count);
+	rc = zk_conn_queue_frame(conn, &frame, iov, iov_count);
 	(void)pthread_mutex_unlock(&conn->lock);
 	if (rc == 0)
 		(void)atomic_fetch_add_explicit(&t->frames_out, 1,
 		    memory_order_relaxed);
+	return rc;
+}
+
+void
+zk_transport_push(struct zk_transport *t, uint64_t peer, unsigned lane)
+{
+	struct conn *conn = lock_conn(t, peer, lane);
+
+	if (conn == NULL)
+		return;
+	zk_conn_push(conn);
+	(void)pthread_mutex_unlock(&conn->lock);
+}
+
+int
+zk_transport_send(struct zk_transport *t, uint64_t peer, unsigned lane,
+    uint32_t group, const struct iovec *iov, size_t iov_count)
+{
+	const int rc = zk_transport_queue(t, peer, lane, group, iov, iov_count);
+
+	if (rc == 0)
+		zk_transport_push(t, peer, lane);
 	return rc;
 }
 

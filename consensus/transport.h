@@ -178,6 +178,17 @@ int zk_transport_set_peers(struct zk_transport *t,
 int zk_transport_send(struct zk_transport *t, uint64_t peer, unsigned lane,
     uint32_t group, const struct iovec *iov, size_t iov_count);
 
+/*
+ * The same, but it may wait for what is sent there next on that lane, or for
+ * zk_transport_push(): who has several to send saves a system call for each,
+ * and the other end a wake-up.
+ */
+int zk_transport_queue(struct zk_transport *t, uint64_t peer, unsigned lane,
+    uint32_t group, const struct iovec *iov, size_t iov_count);
+
+/* Writes what has been queued for this peer on this lane.  Any thread. */
+void zk_transport_push(struct zk_transport *t, uint64_t peer, unsigned lane);
+
 /* Reads again what `received` had no room for.  Any thread; always safe. */
 void zk_transport_resume(struct zk_transport *t, uint64_t peer);
 

@@ -81,9 +81,9 @@ send_now(struct conn *conn, unsigned count, nng_iov *iov)
 	return true;
 }
 
-/* Writes what is queued, unless nng is still busy with what went before. */
-static void
-send_start(struct conn *conn)
+/* Unless nng is still busy with what went before. */
+void
+zk_conn_push(struct conn *conn)
 {
 	nng_iov iov[ZK_SEND_CHUNKS_MAX];
 	unsigned count;
@@ -112,7 +112,7 @@ on_sent(void *arg)
 	conn->sending = false;
 	if (rc == 0) {
 		drop_sent(conn, bytes);
-		send_start(conn);
+		zk_conn_push(conn);
 	}
 	(void)pthread_mutex_unlock(&conn->lock);
 	if (rc != 0) {
@@ -165,7 +165,7 @@ append(struct chunk *c, const void *bytes, size_t len)
 }
 
 int
-zk_conn_send_frame(struct conn *conn, struct zk_frame *frame,
+zk_conn_queue_frame(struct conn *conn, struct zk_frame *frame,
     const struct iovec *iov, size_t iov_count)
 {
 	const size_t bytes = ZK_FRAME_HEAD_BYTES + frame->len;
@@ -187,7 +187,8 @@ zk_conn_send_frame(struct conn *conn, struct zk_frame *frame,
 		append(c, iov[i].iov_base, iov[i].iov_len);
 	conn->out_bytes += bytes;
 	conn->sent_ms = zk_transport_now_coarse();
-	send_start(conn);
+	if (conn->out_bytes >= ZK_QUEUED_BYTES_MAX)
+		zk_conn_push(conn);
 	return 0;
 }
 
@@ -203,7 +204,7 @@ zk_conn_send_raw(struct conn *conn, const void *bytes, size_t len)
 	if (c != NULL) {
 		append(c, bytes, len);
 		conn->out_bytes += len;
-		send_start(conn);
+		zk_conn_push(conn);
 	}
 	(void)pthread_mutex_unlock(&conn->lock);
 	return c != NULL ? 0 : -ENOMEM;
@@ -546,7 +547,8 @@ zk_conn_tend(struct conn *conn)
 	if (t->now_ms >= conn->sent_ms + t->keepalive_ms && !conn->sending) {
 		struct zk_frame ping = {.kind = ZK_FRAME_PING};
 
-		(void)zk_conn_send_frame(conn, &ping, NULL, 0);
+		(void)zk_conn_queue_frame(conn, &ping, NULL, 0);
+		zk_conn_push(conn);
 		conn->sent_ms = t->now_ms;
 	}
 	if (conn->sent_ms + t->keepalive_ms < next)

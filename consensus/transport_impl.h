@@ -53,6 +53,8 @@ enum {
 	ZK_BULK_CHUNK_BYTES = 262144,
 	ZK_SEND_BYTES_MAX = 262144,
 	ZK_SEND_CHUNKS_MAX = 8,
+	/* What is queued waits for no more than this. */
+	ZK_QUEUED_BYTES_MAX = 32768,
 	/* A buffer grown for one large frame shrinks after so many small. */
 	ZK_SHRINK_FRAMES = 64,
 };
@@ -227,9 +229,10 @@ void zk_conn_read_message(struct conn *conn);
 /* READY to FRAMES: 0, -ENOMEM. */
 int zk_conn_prepare_frames(struct conn *conn, uint64_t peer);
 void zk_conn_read_frames(struct conn *conn);
-/* With conn->lock held. */
-int zk_conn_send_frame(struct conn *conn, struct zk_frame *frame,
+/* With conn->lock held: queues a frame, and writes what is queued. */
+int zk_conn_queue_frame(struct conn *conn, struct zk_frame *frame,
     const struct iovec *iov, size_t iov_count);
+void zk_conn_push(struct conn *conn);
 /* FRAMES: pings, silence, resumes. */
 void zk_conn_tend(struct conn *conn);
 

@@ -24,8 +24,16 @@ net_send(void *arg, uint64_t to, bool bulk, const void *bytes, size_t len)
 	const struct iovec iov = {(void *)(uintptr_t)bytes, len};
 
 	/* Who is not there, or too slow, gets it again from Raft. */
-	(void)zk_transport_send(c->transport, to,
+	(void)zk_transport_queue(c->transport, to,
 	    bulk ? ZK_LANE_BULK : ZK_LANE_FAST, ZK_GROUP_TREE, &iov, 1);
+}
+
+static void
+net_push(void *arg, uint64_t to, bool bulk)
+{
+	struct zk_cluster *c = arg;
+
+	zk_transport_push(c->transport, to, bulk ? ZK_LANE_BULK : ZK_LANE_FAST);
 }
 
 static void
@@ -359,11 +367,13 @@ zk_cluster_open(const struct zk_cluster_options *options,
 	c->network = (struct zk_node_network){
 	    .arg = c,
 	    .send = net_send,
+	    .push = net_push,
 	    .resume = net_resume,
 	    .bad_frame = net_bad_frame,
 	};
 	c->topics_network = c->network;
 	c->topics_network.send = net_send_topics;
+	c->topics_network.push = NULL;
 	(void)pthread_mutex_init(&c->lock, NULL);
 	rc = load(c, ret_fault);
 	if (rc == 0)

@@ -238,6 +238,8 @@ zk_member_end(struct zk_member *m, uint32_t *ret_wait_ms)
 	if (full && *ret_wait_ms > m->options.heartbeat_ms)
 		*ret_wait_ms = m->options.heartbeat_ms;
 	zk_member_finish_answers(m);
+	if (m->options.sink.push != NULL)
+		m->options.sink.push(m->options.sink.arg);
 	return 0;
 }
 
@@ -245,6 +247,20 @@ enum zk_member_state
 zk_member_state(const struct zk_member *m)
 {
 	return m->state;
+}
+
+const char *
+zk_member_state_text(enum zk_member_state state)
+{
+	switch (state) {
+	case ZK_STATE_CONNECTED:
+		return "connected";
+	case ZK_STATE_SUSPENDED:
+		return "suspended";
+	case ZK_STATE_LOST:
+		return "lost";
+	}
+	return "";
 }
 
 uint64_t

@@ -42,6 +42,11 @@ struct zk_member_sink {
 	/* May drop; bytes are borrowed. */
 	void (*send)(void *arg, uint64_t to, unsigned lane, const void *bytes,
 	    size_t len);
+	/*
+	 * What was sent in this turn until now must not wait any longer.  May
+	 * be NULL: it does not.
+	 */
+	void (*push)(void *arg);
 	void (*changed)(void *arg, const struct zk_change *change);
 	void (*state_changed)(void *arg, enum zk_member_state state);
 	/* A snapshot will become the tree; as in replica.h.  May be NULL. */
@@ -135,6 +140,7 @@ int zk_member_transfer(struct zk_member *member, uint64_t to);
 int zk_member_end(struct zk_member *member, uint32_t *ret_wait_ms);
 
 enum zk_member_state zk_member_state(const struct zk_member *member);
+const char *zk_member_state_text(enum zk_member_state state);
 uint64_t zk_member_session(const struct zk_member *member); /* 0: none */
 /*
  * When, in mono_ms, the session is over unless a turn before then says

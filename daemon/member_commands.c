@@ -463,6 +463,15 @@ on_send(void *arg, uint64_t to, bool bulk, const void *bytes, size_t len)
 }
 
 static void
+on_push(void *arg)
+{
+	struct zk_member *m = arg;
+
+	if (m->options.sink.push != NULL)
+		m->options.sink.push(m->options.sink.arg);
+}
+
+static void
 on_barrier(void *arg, uint64_t ctx, bool reached)
 {
 	struct zk_member *m = arg;
@@ -492,6 +501,7 @@ zk_member_replica_sink(struct zk_member *m)
 	return (struct zk_replica_sink){
 	    .arg = m,
 	    .send = on_send,
+	    .push = on_push,
 	    .put_off_commit = zk_member_on_commit_message,
 	    .changed = on_changed,
 	    .answered = on_answered,

@@ -12,6 +12,7 @@
 #include "daemon/answerer.h"
 #include "daemon/inbox.h"
 #include "daemon/member.h"
+#include "daemon/sending.h"
 
 /* Timers of Raft, in milliseconds. */
 #define ELECTION_MS  400u
@@ -44,6 +45,7 @@ struct zk_node {
 
 	/* The node thread's. */
 	struct zk_member *member;
+	struct zk_sending sending;
 	bool state_changed; /* to be told at the end of the turn */
 	bool members_changed;
 	bool ended;          /* the session, by zk_node_stop() */
@@ -80,12 +82,19 @@ is_alone(const struct zk_node *node)
 static void
 on_send(void *arg, uint64_t to, unsigned lane, const void *bytes, size_t len)
 {
-	const struct zk_node *node = arg;
-	const struct zk_node_network *network = node->options.network;
+	struct zk_node *node = arg;
 
 	ZK_ASSERT(!is_alone(node));
 
-	network->send(network->arg, to, lane == ZK_MEMBER_BULK, bytes, len);
+	zk_sending_send(&node->sending, to, lane == ZK_MEMBER_BULK, bytes, len);
+}
+
+static void
+on_push(void *arg)
+{
+	struct zk_node *node = arg;
+
+	zk_sending_push(&node->sending);
 }
 
 static void
@@ -174,20 +183,6 @@ on_answer(void *arg, struct zk_item_list *answered)
 /* --- turns ---------------------------------------------------------------- */
 
 static const char *
-state_text(enum zk_member_state state)
-{
-	switch (state) {
-	case ZK_STATE_CONNECTED:
-		return "connected";
-	case ZK_STATE_SUSPENDED:
-		return "suspended";
-	case ZK_STATE_LOST:
-		return "lost";
-	}
-	return "";
-}
-
-static const char *
 role_text(enum zk_role role)
 {
 	switch (role) {
@@ -237,14 +232,15 @@ publish_status(struct zk_node *node, uint64_t commands)
 	_Static_assert(ZK_MEMBERS_MAX <= ZK_NODE_MEMBERS_MAX, "all are told");
 	publish_session(node);
 	(void)pthread_mutex_lock(&node->status_lock);
-	if (status->state != state_text(zk_member_state(node->member)))
+	if (status->state !=
+	    zk_member_state_text(zk_member_state(node->member)))
 		news |= ZK_NODE_NEWS_STATE;
 	if (status->leader != raft->leader)
 		news |= ZK_NODE_NEWS_LEADER | ZK_NODE_NEWS_MEMBERS;
 	if (status->member_count != count)
 		news |= ZK_NODE_NEWS_MEMBERS;
 	status->role = role_text(raft->role);
-	status->state = state_text(zk_member_state(node->member));
+	status->state = zk_member_state_text(zk_member_state(node->member));
 	status->leader = raft->leader;
 	status->term = raft->term;
 	status->commit_index = raft->commit_index;
@@ -402,6 +398,7 @@ open_member(struct zk_node *node)
 	        {
 	            .arg = node,
 	            .send = on_send,
+	            .push = on_push,
 	            .changed = on_changed,
 	            .cares = on_cares,
 	            .replacing = on_replacing,
@@ -442,6 +439,7 @@ zk_node_open(const struct zk_node_options *options, struct zk_node **ret_node)
 	if (node == NULL)
 		return -ENOMEM;
 	node->options = *options;
+	node->sending.network = options->network;
 	(void)pthread_mutex_init(&node->status_lock, NULL);
 	rc = zk_inbox_init(&node->inbox);
 	if (rc == 0)
@@ -592,5 +590,5 @@ zk_node_status(struct zk_node *node, struct zk_node_status *ret_status)
 	if (ret_status->session == 0 || zk_node_session(node) != 0)
 		return;
 	ret_status->session = 0;
-	ret_status->state = state_text(ZK_STATE_LOST);
+	ret_status->state = zk_member_state_text(ZK_STATE_LOST);
 }

@@ -27,6 +27,11 @@ struct zk_node_network {
 	/* May drop; bytes are borrowed. */
 	void (*send)(void *arg, uint64_t to, bool bulk, const void *bytes,
 	    size_t len);
+	/*
+	 * send() may keep it until this is called for the same member and
+	 * kind.  NULL: it does not.
+	 */
+	void (*push)(void *arg, uint64_t to, bool bulk);
 	/* What zk_node_receive() had no room for may be offered again. */
 	void (*resume)(void *arg);
 	/* This member sends what no correct one does. */

@@ -440,6 +440,14 @@ flushes_beside(const struct zk_replica *r)
 	    r->raft.commit_index >= r->applied + FLUSH_BESIDE_MIN;
 }
 
+/* A turn takes its time from here on: for what it applies, and for the disk. */
+static void
+push(struct zk_replica *r)
+{
+	if (r->options.sink.push != NULL)
+		r->options.sink.push(r->options.sink.arg);
+}
+
 /* After the commit: who waits for it, then the flush of what it did not need. */
 static int
 flush_rest(struct zk_replica *r)
@@ -448,6 +456,7 @@ flush_rest(struct zk_replica *r)
 		return 0;
 	tell(r);
 	r->options.sink.told(r->options.sink.arg);
+	push(r);
 	return fail(r, zk_store_flush(r->store));
 }
 
@@ -459,6 +468,7 @@ zk_replica_end(struct zk_replica *r, bool *ret_more)
 	bool beside;
 	int rc = r->fatal;
 
+	push(r);
 	/*
 	 * The flush that makes this turn durable comes at its end, and of a
 	 * group of one nobody hears before it.  So Raft may be told now, and

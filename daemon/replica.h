@@ -34,6 +34,11 @@ struct zk_replica_sink {
 	void (*send)(void *arg, uint64_t to, bool bulk, const void *bytes,
 	    size_t len);
 	/*
+	 * What was sent in this turn until now must not wait for the rest, in
+	 * which there may be a flush.  May be NULL.
+	 */
+	void (*push)(void *arg);
+	/*
 	 * A message that only tells `to` what is committed may be late.  May
 	 * be NULL: it may not.
 	 */

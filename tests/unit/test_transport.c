@@ -52,6 +52,39 @@ Test(transport, the_largest_frame_passes_and_a_larger_one_is_refused)
 	cr_expect_eq(B->last_group, 9);
 }
 
+Test(transport, what_is_queued_comes_with_the_next_or_when_it_is_pushed)
+{
+	static uint64_t body[512];
+	const struct iovec iov = {body, sizeof(body)};
+	uint64_t sent = 0;
+
+	rig_open_all(members, 2);
+	for (; sent < 3; sent++) {
+		body[0] = sent;
+		cr_expect_eq(
+		    zk_transport_queue(A->t, 2, ZK_LANE_FAST, 7, &iov, 1), 0);
+	}
+	send_numbered(A, B, ZK_LANE_FAST, sent++, 64);
+	RIG_AWAIT(B, B->received[ZK_LANE_FAST] == 4);
+	body[0] = sent++;
+	cr_expect_eq(zk_transport_queue(A->t, 2, ZK_LANE_FAST, 7, &iov, 1), 0);
+	zk_transport_push(A->t, 2, ZK_LANE_FAST);
+	RIG_AWAIT(B, B->received[ZK_LANE_FAST] == 5);
+	/* Nothing to write, and nobody to write to. */
+	zk_transport_push(A->t, 2, ZK_LANE_FAST);
+	zk_transport_push(A->t, 9, ZK_LANE_FAST);
+	/* What is much does not wait. */
+	for (; sent < 5 + 9; sent++) {
+		body[0] = sent;
+		cr_expect_eq(
+		    zk_transport_queue(A->t, 2, ZK_LANE_FAST, 7, &iov, 1), 0);
+	}
+	RIG_AWAIT(B, B->received[ZK_LANE_FAST] >= 5 + 7);
+	zk_transport_push(A->t, 2, ZK_LANE_FAST);
+	RIG_AWAIT(B, B->received[ZK_LANE_FAST] == 5 + 9);
+	cr_expect_eq(B->out_of_order, 0);
+}
+
 Test(transport, a_receiver_without_room_stops_the_sender_and_nothing_is_lost)
 {
 	enum { FRAME = 60000 };
