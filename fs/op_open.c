@@ -101,25 +101,23 @@ check_open(struct zk_fs *fs, const struct zk_attr *attr, int flags)
 }
 
 static void
-open_now(struct zk_fs *fs, fuse_req_t req, uint64_t ino,
+open_node(struct zk_fs *fs, fuse_req_t req, const struct zk_attr *attr,
     struct fuse_file_info *fi)
 {
 	struct zk_handle *handle = NULL;
-	struct zk_attr attr;
 	int rc;
 
-	rc = fs->port.getattr(fs->port.impl, ino, &attr);
+	rc = check_open(fs, attr, fi->flags);
 	if (rc == 0)
-		rc = check_open(fs, &attr, fi->flags);
-	if (rc == 0)
-		rc = zk_topic_check_open(&attr, fi->flags);
+		rc = zk_topic_check_open(attr, fi->flags);
 	if (rc == 0) {
 		handle = zk_handle_new(fs, req, fi->flags);
-		rc = handle == NULL ? -ENOMEM : zk_handle_open(fs, handle, ino);
+		rc = handle == NULL ? -ENOMEM
+		                    : zk_handle_open(fs, handle, attr->ino);
 	}
 	if (rc == 0)
-		rc = zk_topic_opened(fs, handle, &attr);
-	if (rc == 0 && zk_face_has(attr.kind))
+		rc = zk_topic_opened(fs, handle, attr);
+	if (rc == 0 && zk_face_has(attr->kind))
 		rc = zk_face_claim(fs, handle, zk_worker_face());
 	if (rc < 0) {
 		zk_handle_drop(fs, handle);
@@ -127,12 +125,12 @@ open_now(struct zk_fs *fs, fuse_req_t req, uint64_t ino,
 		return;
 	}
 	ZK_ASSERT(handle != NULL);
-	if (attr.kind == ZK_NODE_NEXT) {
-		zk_next_open(req, ino, handle, fi);
+	if (attr->kind == ZK_NODE_NEXT) {
+		zk_next_open(req, attr->ino, handle, fi);
 		return;
 	}
 	if (handle->direct &&
-	    (zk_topic_is_special(attr.kind) || attr.kind == ZK_NODE_OFFSET)) {
+	    (zk_topic_is_special(attr->kind) || attr->kind == ZK_NODE_OFFSET)) {
 		fi->fh = handle->fh;
 		fi->direct_io = 1;
 	} else {
@@ -143,24 +141,32 @@ open_now(struct zk_fs *fs, fuse_req_t req, uint64_t ino,
 		zk_handle_drop(fs, handle);
 }
 
+/* What is opened after all waiting. */
 static void
-survey_resume(struct zk_call *call)
+surveyed_resume(struct zk_call *call)
 {
-	open_now(call->fs, call->req, call->cmd.ino, &call->fi);
+	struct zk_fs *fs = call->fs;
+	struct zk_attr attr;
+	int rc = fs->port.getattr(fs->port.impl, call->cmd.ino, &attr);
+
+	if (rc < 0)
+		zk_reply_rc_ino(call->req, rc);
+	else
+		open_node(fs, call->req, &attr, &call->fi);
 }
 
 static void
-open_settled(struct zk_fs *fs, fuse_req_t req, uint64_t ino,
-    struct fuse_file_info *fi)
+settled_resume(struct zk_call *call)
 {
-	if (!zk_topic_survey(fs, req, ino, fi, survey_resume))
-		open_now(fs, req, ino, fi);
-}
+	struct zk_fs *fs = call->fs;
+	struct zk_attr attr;
+	int rc = fs->port.getattr(fs->port.impl, call->cmd.ino, &attr);
 
-static void
-open_resume(struct zk_call *call)
-{
-	open_settled(call->fs, call->req, call->cmd.ino, &call->fi);
+	if (rc < 0)
+		zk_reply_rc_ino(call->req, rc);
+	else if (!zk_topic_survey(fs, call->req, &attr, &call->fi,
+	             surveyed_resume))
+		open_node(fs, call->req, &attr, &call->fi);
 }
 
 static void
@@ -176,26 +182,44 @@ barrier_answer(struct zk_call *call, const struct zk_outcome *out)
  * before.  True when the reply is under way.
  */
 static bool
-settle_group(struct zk_fs *fs, fuse_req_t req, uint64_t ino,
+settle_group(struct zk_fs *fs, fuse_req_t req, const struct zk_attr *attr,
     const struct fuse_file_info *fi)
 {
 	const struct zk_command barrier = {.op = ZK_OP_NOP};
-	struct zk_attr attr;
 	struct zk_call *call;
 
-	if (fs->port.getattr(fs->port.impl, ino, &attr) < 0 ||
-	    (attr.kind != ZK_NODE_OFFSET && attr.kind != ZK_NODE_LAG &&
-	        attr.kind != ZK_NODE_MEMBERS) ||
+	if ((attr->kind != ZK_NODE_OFFSET && attr->kind != ZK_NODE_LAG &&
+	        attr->kind != ZK_NODE_MEMBERS) ||
 	    !zk_nexts_unsettled(fs))
 		return false;
 	call = zk_call_new(fs, req, &barrier, barrier_answer);
 	if (call == NULL)
 		return true;
-	call->cmd.ino = ino;
+	call->cmd.ino = attr->ino;
 	call->fi = *fi;
-	call->resume = open_resume;
+	call->resume = settled_resume;
 	zk_call_submit(call);
 	return true;
+}
+
+static void
+open_now(struct zk_fs *fs, fuse_req_t req, uint64_t ino,
+    struct fuse_file_info *fi)
+{
+	struct zk_attr attr;
+	int rc = fs->port.getattr(fs->port.impl, ino, &attr);
+
+	if (rc < 0)
+		zk_reply_rc_ino(req, rc);
+	else if (!settle_group(fs, req, &attr, fi) &&
+	    !zk_topic_survey(fs, req, &attr, fi, surveyed_resume))
+		open_node(fs, req, &attr, fi);
+}
+
+static void
+open_resume(struct zk_call *call)
+{
+	open_now(call->fs, call->req, call->cmd.ino, &call->fi);
 }
 
 void
@@ -212,9 +236,8 @@ zk_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		zk_control_open(req, ino, fi);
 		return;
 	}
-	if (!settle_group(fs, req, ino, fi) &&
-	    !zk_wait_if_closing(fs, req, &about, fi, open_resume))
-		open_settled(fs, req, ino, fi);
+	if (!zk_wait_if_closing(fs, req, &about, fi, open_resume))
+		open_now(fs, req, ino, fi);
 }
 
 /* The file is made: open it.  Returns false when the kernel did not care. */

@@ -50,8 +50,9 @@ int zk_topic_check_size(const struct zk_attr *attr);
  * Before an open: true when something has to be asked for first; then it
  * resumes, or replies.
  */
-bool zk_topic_survey(struct zk_fs *fs, fuse_req_t req, uint64_t ino,
-    const struct fuse_file_info *fi, zk_resume_fn resume);
+bool zk_topic_survey(struct zk_fs *fs, fuse_req_t req,
+    const struct zk_attr *attr, const struct fuse_file_info *fi,
+    zk_resume_fn resume);
 /* The open file is of this node; prepares it. */
 int zk_topic_opened(struct zk_fs *fs, struct zk_handle *handle,
     const struct zk_attr *attr);

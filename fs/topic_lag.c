@@ -104,17 +104,15 @@ plan_survey(struct zk_fs *fs, const struct zk_attr *attr)
 }
 
 bool
-zk_topic_survey(struct zk_fs *fs, fuse_req_t req, uint64_t ino,
+zk_topic_survey(struct zk_fs *fs, fuse_req_t req, const struct zk_attr *attr,
     const struct fuse_file_info *fi, zk_resume_fn resume)
 {
-	const struct zk_command cmd = {.op = ZK_OP_NOP, .ino = ino};
+	const struct zk_command cmd = {.op = ZK_OP_NOP, .ino = attr->ino};
 	struct survey *survey = NULL;
-	struct zk_attr attr;
 	struct zk_call *call;
 
-	if (fs->port.getattr(fs->port.impl, ino, &attr) == 0 &&
-	    attr.kind == ZK_NODE_LAG)
-		survey = plan_survey(fs, &attr);
+	if (attr->kind == ZK_NODE_LAG)
+		survey = plan_survey(fs, attr);
 	if (survey == NULL)
 		return false;
 	call = zk_call_new(fs, req, &cmd, survey_answer);
