@@ -138,13 +138,13 @@ on_replaced(void *arg)
 
 /* A partition has got records, or lost some. */
 static void
-on_partition(void *arg, uint64_t partition, uint64_t end)
+on_partition(void *arg, const struct zk_partition_info *info)
 {
 	struct zk_fs *fs = the.fs;
 
 	(void)arg;
 	if (fs != NULL)
-		zk_fs_appended(fs, partition, end);
+		zk_fs_appended(fs, info->id, info->end, &info->time);
 }
 
 static void
@@ -203,20 +203,12 @@ on_removed(void *arg)
 static void
 on_news(void *arg, unsigned news)
 {
-	static const struct {
-		unsigned news;
-		const char *file;
-	} files[] = {
-	    {ZK_NODE_NEWS_STATE, "state"},
-	    {ZK_NODE_NEWS_LEADER, "leader"},
-	    {ZK_NODE_NEWS_MEMBERS, "members"},
-	};
 	struct zk_fs *fs = the.fs;
 
 	(void)arg;
-	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
-		if (fs != NULL && (news & files[i].news) != 0)
-			zk_fs_control_changed(fs, files[i].file);
+	for (size_t i = 0; fs != NULL && i < ZK_REPORT_NEWS; i++)
+		if ((news >> i & 1) != 0)
+			zk_fs_control_changed(fs, zk_report_news[i]);
 }
 
 static void

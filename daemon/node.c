@@ -224,6 +224,7 @@ static unsigned
 publish_status(struct zk_node *node, uint64_t commands)
 {
 	const struct zk_replica *replica = zk_member_replica(node->member);
+	const struct zk_replica_counts *seen = zk_replica_counts(replica);
 	const struct zk_raft *raft = zk_replica_raft(replica);
 	const uint32_t count = zk_raft_conf(raft)->count;
 	struct zk_node_status *status = &node->status;
@@ -239,6 +240,10 @@ publish_status(struct zk_node *node, uint64_t commands)
 		news |= ZK_NODE_NEWS_LEADER | ZK_NODE_NEWS_MEMBERS;
 	if (status->member_count != count)
 		news |= ZK_NODE_NEWS_MEMBERS;
+	if (status->session != zk_member_session(node->member))
+		news |= ZK_NODE_NEWS_SESSION;
+	news |= status->sessions != seen->sessions ? ZK_NODE_NEWS_SESSIONS : 0;
+	news |= status->locks != seen->locks ? ZK_NODE_NEWS_LOCKS : 0;
 	status->role = role_text(raft->role);
 	status->state = zk_member_state_text(zk_member_state(node->member));
 	status->leader = raft->leader;
@@ -248,8 +253,9 @@ publish_status(struct zk_node *node, uint64_t commands)
 	status->applied_index = zk_replica_applied(replica);
 	status->session = zk_member_session(node->member);
 	status->turns++;
-	status->snapshots_installed =
-	    zk_replica_counts(replica)->snapshots_installed;
+	status->snapshots_installed = seen->snapshots_installed;
+	status->locks = seen->locks;
+	status->sessions = seen->sessions;
 	status->commands += commands;
 	status->frames = node->frames;
 	status->member_count = count;

@@ -42,6 +42,9 @@ enum {
 	ZK_NODE_NEWS_STATE = 1u << 0,
 	ZK_NODE_NEWS_LEADER = 1u << 1,
 	ZK_NODE_NEWS_MEMBERS = 1u << 2,
+	ZK_NODE_NEWS_SESSION = 1u << 3,
+	ZK_NODE_NEWS_SESSIONS = 1u << 4,
+	ZK_NODE_NEWS_LOCKS = 1u << 5,
 };
 
 struct zk_node_options {
@@ -63,7 +66,7 @@ struct zk_node_options {
 	/* The roster changed, or the group.  Node thread; may be NULL. */
 	void (*members_changed)(void *arg);
 	/*
-	 * What .zkfs/state, leader or members say has changed: ZK_NODE_NEWS_*.
+	 * What files of .zkfs say has changed: ZK_NODE_NEWS_*.
 	 * Node thread; may be NULL.
 	 */
 	void (*news)(void *arg, unsigned news);
@@ -163,6 +166,7 @@ struct zk_node_status {
 	uint64_t session;
 	uint64_t turns, commands, frames, refused, queued;
 	uint64_t snapshots_installed;
+	uint64_t locks, sessions; /* how often they changed */
 	size_t member_count;
 	struct zk_node_member members[ZK_NODE_MEMBERS_MAX];
 };

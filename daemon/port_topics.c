@@ -162,6 +162,35 @@ port_watch(void *impl, uint64_t partition, bool on)
 	    NULL, 0);
 }
 
+static int
+port_follow(void *impl, uint64_t partition, bool on)
+{
+	struct zk_port *port = impl;
+	const struct zk_request request = {
+	    .kind = on ? ZK_REQUEST_FOLLOW : ZK_REQUEST_UNFOLLOW,
+	    .partition = partition,
+	};
+	struct zk_partition_info info;
+	const int rc = on ? info_of(port, partition, &info) : 0;
+
+	if (rc < 0 && rc != -EREMOTE)
+		return rc;
+	return zk_topics_node_submit(zk_topics_node_of(port->topics), &request,
+	    NULL, 0);
+}
+
+static int
+port_glimpse(void *impl, uint64_t partition, struct zk_port_partition *ret_info)
+{
+	struct zk_partition_info info;
+	const int rc = info_of(impl, partition, &info);
+
+	if (rc < 0 || !info.known || !info.current)
+		return rc < 0 ? rc : -EREMOTE;
+	*ret_info = partition_of(&info);
+	return 0;
+}
+
 static uint32_t
 port_partition_of(void *impl, const void *key, size_t len, uint32_t partitions)
 {
@@ -469,6 +498,8 @@ zk_port_topics(struct zk_fs_port *port)
 	port->ask = port_ask;
 	port->partition_of = port_partition_of;
 	port->watch = port_watch;
+	port->follow = port_follow;
+	port->glimpse = port_glimpse;
 	port->partition_text = port_partition_text;
 	port->shares = port_shares;
 	port->share = port_share;

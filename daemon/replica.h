@@ -162,6 +162,8 @@ struct zk_replica_counts {
 	uint64_t snapshots_installed; /* here */
 	uint64_t snapshot_resends;    /* parts lost on the way, or late */
 	uint64_t disk_full;           /* turns that found no room */
+	/* Entries that changed them, or may have. */
+	uint64_t locks, sessions;
 };
 const struct zk_replica_counts *zk_replica_counts(
     const struct zk_replica *replica);

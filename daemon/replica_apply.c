@@ -69,6 +69,14 @@ on_members(void *arg, uint64_t lead)
 		r->lead = lead;
 }
 
+static void
+note_news(struct zk_replica *r)
+{
+	r->counts.locks += (r->tx->news & ZK_TX_LOCKS) != 0;
+	r->counts.sessions += (r->tx->news & ZK_TX_SESSIONS) != 0;
+	r->tx->news = 0;
+}
+
 int
 zk_replica_apply(struct zk_replica *r)
 {
@@ -102,6 +110,7 @@ zk_replica_apply(struct zk_replica *r)
 			rc = zk_apply(r->tx, &entry, &sink);
 		if (rc == 0)
 			zk_replica_note_digest(r);
+		note_news(r);
 		if (rc == 0)
 			rc = r->fatal;
 	}

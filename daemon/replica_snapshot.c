@@ -434,6 +434,8 @@ zk_replica_snapshot_install(struct zk_replica *r, bool log_reset)
 	r->log_first = base.index;
 	r->wrote = r->replaced = true;
 	r->counts.snapshots_installed++;
+	r->counts.locks++;
+	r->counts.sessions++;
 	/*
 	 * Readers have the tree before until the commit.  What they ask for
 	 * between this and that is not looked at: so it is the last thing.

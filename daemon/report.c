@@ -535,6 +535,9 @@ static const struct {
 
 #define FILE_COUNT (sizeof(files) / sizeof(files[0]))
 
+const char *const zk_report_news[ZK_REPORT_NEWS] = {"state", "leader",
+    "members", "session", "sessions", "locks"};
+
 const char *
 zk_report_name(size_t i)
 {

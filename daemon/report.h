@@ -38,4 +38,8 @@ int zk_report_text(struct zk_report *report, const char *name, char *buf,
 /* The i-th name, or NULL; "txn", which is fs's own, is not among them. */
 const char *zk_report_name(size_t i);
 
+/* The files that ZK_NODE_NEWS_* are about, from the lowest bit on. */
+#define ZK_REPORT_NEWS 6u
+extern const char *const zk_report_news[ZK_REPORT_NEWS];
+
 #endif

@@ -279,7 +279,7 @@ on_changed(void *arg, const struct zk_partition_info *info)
 {
 	struct zk_topics *t = arg;
 
-	t->options.changed(t->options.arg, info->id, info->end);
+	t->options.changed(t->options.arg, info);
 }
 
 static uint64_t

@@ -22,7 +22,7 @@ struct zk_topics_options {
 	uint32_t op_timeout_ms;
 	const struct zk_node_network *network; /* NULL: a group of one */
 	/* As of struct zk_topics_node_options. */
-	void (*changed)(void *arg, uint64_t partition, uint64_t end);
+	void (*changed)(void *arg, const struct zk_partition_info *info);
 	void (*fatal)(void *arg, int rc, const char *what);
 	void *arg;
 };

@@ -23,8 +23,8 @@
  * (u32 length, bytes).  In the environment: format:state:fuse:lock:old, descriptors but the
  * first; old is -1 on the way back.
  */
-#define UPGRADE_FORMAT     2u
-#define UPGRADE_FORMAT_OLD 1u /* what fs/ wrote is of the one before */
+#define UPGRADE_FORMAT     3u
+#define UPGRADE_FORMAT_OLD 1u /* others in what fs/ wrote, see its format */
 #define UPGRADE_ENV        "ZKFS_TAKEOVER"
 #define CHECK_ENV          "ZKFS_TAKEOVER_CHECK"
 #define CHECK_YES          42
@@ -71,7 +71,7 @@ close_on_exec(int fd)
 static bool
 is_format(unsigned long format)
 {
-	return format == UPGRADE_FORMAT || format == UPGRADE_FORMAT_OLD;
+	return format >= UPGRADE_FORMAT_OLD && format <= UPGRADE_FORMAT;
 }
 
 static int

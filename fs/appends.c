@@ -3,22 +3,9 @@
 #include <stdlib.h>
 
 #include "base/hash.h"
+#include "fs/appends_impl.h"
 #include "fs/call_impl.h"
 #include "fs/impl.h"
-
-/* So long after the first of them, appends become one event. */
-#define DUE_MS 50u
-
-/* A partition of which something was appended. */
-struct zk_appended {
-	struct zk_appended *next, *next_due;
-	uint64_t partition;
-	uint64_t seen;   /* its end */
-	uint64_t told;   /* up to there all is told */
-	uint64_t own;    /* bytes appended here behind that, and answered */
-	uint64_t flying; /* bytes of appends that are not answered */
-	bool is_due;
-};
 
 void
 zk_appends_init(struct zk_appends *appends)
@@ -29,58 +16,109 @@ zk_appends_init(struct zk_appends *appends)
 void
 zk_appends_fini(struct zk_appends *appends)
 {
-	for (size_t i = 0; i < ZK_APPENDS_BUCKETS; i++)
+	for (size_t i = 0; i < ZK_APPENDS_BUCKETS; i++) {
 		while (appends->buckets[i] != NULL) {
 			struct zk_appended *a = appends->buckets[i];
 
 			appends->buckets[i] = a->next;
 			free(a);
 		}
+		while (appends->topics[i] != NULL) {
+			struct zk_append_topic *t = appends->topics[i];
+
+			appends->topics[i] = t->next;
+			free(t);
+		}
+	}
 	(void)pthread_mutex_destroy(&appends->lock);
 }
 
-/* Under the lock.  Made where there is none; NULL: there is no room for it. */
-static struct zk_appended *
-find(struct zk_appends *appends, uint64_t partition)
+struct zk_appended **
+zk_appends_place(struct zk_appends *appends, uint64_t partition)
 {
-	struct zk_appended **bucket =
+	struct zk_appended **at =
 	    &appends->buckets[zk_mix64(partition) % ZK_APPENDS_BUCKETS];
-	struct zk_appended *a = *bucket;
 
-	while (a != NULL && a->partition != partition)
-		a = a->next;
-	if (a != NULL || appends->count == ZK_APPENDS_MAX)
-		return a;
-	a = calloc(1, sizeof(*a));
-	if (a == NULL)
-		return NULL;
-	a->partition = partition;
-	a->next = *bucket;
-	*bucket = a;
-	appends->count++;
-	return a;
+	while (*at != NULL && (*at)->partition != partition)
+		at = &(*at)->next;
+	return at;
 }
+
+bool
+zk_appends_make_due(struct zk_appends *appends, struct zk_appended *a)
+{
+	if (!a->is_due) {
+		a->is_due = true;
+		a->next_due = appends->due;
+		appends->due = a;
+	}
+	if (atomic_load(&appends->due_ms) != 0)
+		return false;
+	atomic_store(&appends->due_ms, zk_now_ms() + ZK_APPENDS_DUE_MS);
+	return true;
+}
+
+static bool
+is_before(const struct zk_stamp *a, const struct zk_stamp *b)
+{
+	return a->sec < b->sec || (a->sec == b->sec && a->nsec < b->nsec);
+}
+
+bool
+zk_appends_set_base(struct zk_appends *appends, struct zk_appended *a,
+    uint64_t end, const struct zk_stamp *time)
+{
+	a->based = true;
+	a->seen = a->told = end;
+	a->own = 0;
+	a->news = end > 0 && !a->mute && !is_before(time, &a->since);
+	return a->news && zk_appends_make_due(appends, a);
+}
+
+void
+zk_appends_wake(struct zk_fs *fs)
+{
+	(void)pthread_mutex_lock(&fs->calls.lock);
+	zk_calls_kick_locked(&fs->calls);
+	(void)pthread_mutex_unlock(&fs->calls.lock);
+}
+
+void
+zk_appends_kick(struct zk_fs *fs)
+{
+	if (atomic_load(&fs->appends.work))
+		zk_appends_wake(fs);
+}
+
+/* --- what happens --------------------------------------------------------- */
 
 void
 zk_appends_begin(struct zk_fs *fs, uint64_t partition, size_t len)
 {
-	struct zk_port_partition info = {.end = 0};
+	struct zk_appends *appends = &fs->appends;
+	struct zk_port_partition info;
 	struct zk_appended *a;
-	bool fresh;
+	bool fresh, known, wake = false;
 
-	(void)pthread_mutex_lock(&fs->appends.lock);
-	a = find(&fs->appends, partition);
+	(void)pthread_mutex_lock(&appends->lock);
+	a = *zk_appends_place(appends, partition);
 	if (a != NULL)
 		a->flying += len;
-	fresh = a != NULL && a->seen == 0;
-	(void)pthread_mutex_unlock(&fs->appends.lock);
-	if (!fresh || fs->port.info(fs->port.impl, partition, &info) < 0)
+	fresh = a != NULL && !a->based;
+	(void)pthread_mutex_unlock(&appends->lock);
+	if (!fresh || fs->port.glimpse == NULL)
 		return;
-	/* What is there already is not news. */
-	(void)pthread_mutex_lock(&fs->appends.lock);
-	if (a->seen == 0)
-		a->seen = a->told = info.end;
-	(void)pthread_mutex_unlock(&fs->appends.lock);
+	/* What is there already is not this one. */
+	known = fs->port.glimpse(fs->port.impl, partition, &info) == 0;
+	(void)pthread_mutex_lock(&appends->lock);
+	a = *zk_appends_place(appends, partition);
+	if (a != NULL && !a->based && known)
+		wake = zk_appends_set_base(appends, a, info.end, &info.time);
+	else if (a != NULL && !a->based)
+		a->mute = true;
+	(void)pthread_mutex_unlock(&appends->lock);
+	if (wake)
+		zk_appends_wake(fs);
 }
 
 void
@@ -90,49 +128,34 @@ zk_appends_end(struct zk_fs *fs, uint64_t partition, size_t len,
 	struct zk_appended *a;
 
 	(void)pthread_mutex_lock(&fs->appends.lock);
-	a = find(&fs->appends, partition);
+	a = *zk_appends_place(&fs->appends, partition);
 	if (a != NULL) {
 		a->flying -= len < a->flying ? len : a->flying;
 		/* What is before that has been looked at. */
-		if (off != NULL && *off >= a->told)
+		if (off != NULL && a->based && *off >= a->told)
 			a->own += len;
 	}
 	(void)pthread_mutex_unlock(&fs->appends.lock);
 }
 
-/* Under the lock.  Whether the thread of the calls has to be told. */
-static bool
-make_due(struct zk_appends *appends, struct zk_appended *a)
-{
-	if (!a->is_due) {
-		a->is_due = true;
-		a->next_due = appends->due;
-		appends->due = a;
-	}
-	if (atomic_load(&appends->due_ms) != 0)
-		return false;
-	atomic_store(&appends->due_ms, zk_now_ms() + DUE_MS);
-	return true;
-}
-
 void
-zk_appends_moved(struct zk_fs *fs, uint64_t partition, uint64_t end)
+zk_appends_moved(struct zk_fs *fs, uint64_t partition, uint64_t end,
+    const struct zk_stamp *time)
 {
 	struct zk_appended *a;
 	bool first = false;
 
 	(void)pthread_mutex_lock(&fs->appends.lock);
-	a = find(&fs->appends, partition);
-	if (a != NULL && end > a->seen) {
+	a = *zk_appends_place(&fs->appends, partition);
+	if (a != NULL && !a->based) {
+		first = zk_appends_set_base(&fs->appends, a, end, time);
+	} else if (a != NULL && end > a->seen) {
 		a->seen = end;
-		first = make_due(&fs->appends, a);
+		first = zk_appends_make_due(&fs->appends, a);
 	}
 	(void)pthread_mutex_unlock(&fs->appends.lock);
-	if (!first)
-		return;
-	(void)pthread_mutex_lock(&fs->calls.lock);
-	zk_calls_kick_locked(&fs->calls);
-	(void)pthread_mutex_unlock(&fs->calls.lock);
+	if (first)
+		zk_appends_wake(fs);
 }
 
 /*
@@ -142,15 +165,17 @@ zk_appends_moved(struct zk_fs *fs, uint64_t partition, uint64_t end)
 static bool
 is_by_others(struct zk_appended *a, bool *ret_again)
 {
-	bool others;
+	bool others = a->news;
 
+	a->news = false;
 	/* Of our own not all may be seen here yet. */
 	if (a->seen < a->told + a->own)
-		return false;
-	others = a->seen - a->told > a->own + a->flying;
-	*ret_again = !others && a->seen - a->told > a->own;
+		return others;
+	*ret_again = !others && a->seen - a->told > a->own &&
+	    a->seen - a->told <= a->own + a->flying;
 	if (*ret_again)
 		return false;
+	others = others || a->seen - a->told > a->own;
 	a->own = 0;
 	a->told = a->seen;
 	return others;
@@ -174,7 +199,6 @@ take_due(struct zk_appends *appends, struct zk_appended **again,
 		*ret_others = is_by_others(a, &later);
 	}
 	if (later) {
-		a->is_due = true;
 		a->next_due = *again;
 		*again = a;
 	}
@@ -182,8 +206,8 @@ take_due(struct zk_appends *appends, struct zk_appended **again,
 	return partition;
 }
 
-void
-zk_appends_serve(struct zk_fs *fs)
+static void
+raise_due(struct zk_fs *fs)
 {
 	struct zk_appends *appends = &fs->appends;
 	const uint64_t due_ms = atomic_load(&appends->due_ms);
@@ -198,12 +222,19 @@ zk_appends_serve(struct zk_fs *fs)
 			zk_replay_touched(fs, partition, true);
 	(void)pthread_mutex_lock(&appends->lock);
 	atomic_store(&appends->due_ms, 0);
+	/* Nobody else frees them. */
 	while ((a = again) != NULL) {
 		again = a->next_due;
-		a->is_due = false;
-		(void)make_due(appends, a);
+		(void)zk_appends_make_due(appends, a);
 	}
 	if (appends->due != NULL && atomic_load(&appends->due_ms) == 0)
-		atomic_store(&appends->due_ms, zk_now_ms() + DUE_MS);
+		atomic_store(&appends->due_ms, zk_now_ms() + ZK_APPENDS_DUE_MS);
 	(void)pthread_mutex_unlock(&appends->lock);
+}
+
+void
+zk_appends_serve(struct zk_fs *fs)
+{
+	zk_appends_serve_changed(fs);
+	raise_due(fs);
 }

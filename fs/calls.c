@@ -358,7 +358,8 @@ static uint64_t
 next_wake(const struct zk_fs *fs, bool retry)
 {
 	const uint64_t dues[] = {atomic_load(&fs->faces.due_ms),
-	    atomic_load(&fs->appends.due_ms), atomic_load(&fs->nexts.due_ms)};
+	    atomic_load(&fs->appends.due_ms), atomic_load(&fs->nexts.due_ms),
+	    atomic_load(&fs->control_watch.due_ms)};
 	const struct zk_calls *calls = &fs->calls;
 	const struct zk_call *first = TAILQ_FIRST(&calls->timed), *call;
 	uint64_t now = zk_now_ms(), wake = now + IDLE_MS;
@@ -403,6 +404,7 @@ serve(void *arg)
 		serve_reap(fs);
 		zk_faces_serve(fs);
 		zk_appends_serve(fs);
+		zk_control_watch_serve(fs);
 		(void)pthread_mutex_lock(&calls->lock);
 		if (!calls->kicked && !calls->stopping) {
 			uint64_t wake = next_wake(fs, retry);

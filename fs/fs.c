@@ -94,6 +94,7 @@ zk_fs_unref(struct zk_fs *fs)
 	zk_notifier_fini(&fs->notifier);
 	zk_replay_fini(&fs->replay);
 	zk_appends_fini(&fs->appends);
+	zk_control_watch_fini(&fs->control_watch);
 	zk_picture_free(fs->picture);
 	zk_handles_fini(fs);
 	zk_inodes_fini(&fs->inodes);
@@ -139,6 +140,9 @@ make(const struct zk_fs_options *options, const struct zk_fs_port *port)
 	zk_notifier_init(&fs->notifier);
 	zk_replay_init(&fs->replay);
 	zk_appends_init(&fs->appends);
+	zk_control_watch_init(&fs->control_watch);
+	fs->inodes.forgot = zk_appends_forgot;
+	fs->inodes.forgot_arg = fs;
 	fs->replay.warn = options->warn;
 	if (options->helper != NULL)
 		zk_replay_adopt(fs, options->helper);
@@ -414,6 +418,7 @@ zk_fs_changed(struct zk_fs *fs, const struct zk_change *change)
 	if (!change->known || is_rewritten(change))
 		invalidate(fs, change);
 	zk_replay_change(fs, change);
+	zk_appends_tree(fs, change);
 	if (change->special == ZK_NODE_MEMBERS)
 		zk_nexts_group(fs, change->whole);
 	if (change->orphan)
@@ -434,7 +439,7 @@ zk_fs_forget(struct zk_fs *fs)
 void
 zk_fs_control_changed(struct zk_fs *fs, const char *name)
 {
-	zk_replay_control(fs, name);
+	zk_control_changed(fs, name);
 }
 
 uint64_t
@@ -444,10 +449,11 @@ zk_fs_request_count(const struct zk_fs *fs)
 }
 
 void
-zk_fs_appended(struct zk_fs *fs, uint64_t partition, uint64_t end)
+zk_fs_appended(struct zk_fs *fs, uint64_t partition, uint64_t end,
+    const struct zk_stamp *time)
 {
 	zk_nexts_appended(fs, partition);
-	zk_appends_moved(fs, partition, end);
+	zk_appends_moved(fs, partition, end, time);
 }
 
 void

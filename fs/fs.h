@@ -131,15 +131,16 @@ void zk_fs_control_changed(struct zk_fs *fs, const char *name);
 /* For .zkfs/metrics.  Any thread. */
 void zk_fs_replay_counts(struct zk_fs *fs, struct zk_replay_counts *ret_counts);
 
-/* Requests answered so far, by FUSE operation, for .zkfs/metrics. */
 /*
- * A partition that is here or watched has got records, or lost some, and can
- * be read up to end; this host's session came or went.  Any thread; does not
- * block.
+ * A partition that is here, watched or followed has got records, or lost some, and can
+ * be read up to end, its last one of that time; this host's session came or
+ * went.  Any thread; does not block.
  */
-void zk_fs_appended(struct zk_fs *fs, uint64_t partition, uint64_t end);
+void zk_fs_appended(struct zk_fs *fs, uint64_t partition, uint64_t end,
+    const struct zk_stamp *time);
 void zk_fs_session_changed(struct zk_fs *fs);
 
+/* Requests answered so far, for .zkfs/metrics. */
 uint64_t zk_fs_request_count(const struct zk_fs *fs);
 
 #endif

@@ -47,6 +47,7 @@ save_inode(struct zk_enc *enc, const struct zk_inode *inode)
 	zk_enc_u64(enc, inode->replaced_before_ms);
 	zk_enc_u64(enc, inode->creator != NULL ? inode->creator->fh : 0);
 	enc_text(enc, inode->name);
+	zk_enc_u32(enc, inode->topical);
 }
 
 static void
@@ -223,6 +224,8 @@ save(struct zk_enc *enc, const struct zk_fs *fs)
 	save_names(enc, &fs->notifier);
 	save_orders(enc, &fs->replay);
 	save_rest(enc, fs);
+	zk_appends_save(enc, &fs->appends);
+	zk_control_watch_save(enc, &fs->control_watch);
 }
 
 int

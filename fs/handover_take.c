@@ -62,8 +62,29 @@ struct creator {
 	uint64_t ino, fh;
 };
 
+/* What is known of topics and partitions is to be made of it. */
 static void
-take_inode(struct zk_fs *fs, struct zk_dec *dec, struct creator *ret_creator)
+take_kind(struct zk_fs *fs, struct zk_dec *dec, struct zk_inode *inode,
+    uint32_t format)
+{
+	struct zk_attr attr = {.kind = ZK_NODE_PLAIN};
+	uint32_t kind;
+
+	if (format > ZK_HANDOVER_FORMAT_APPENDS)
+		kind = zk_dec_u32(dec);
+	else if (fs->port.getattr(fs->port.impl, inode->ino, &attr) == 0)
+		kind = attr.kind;
+	else
+		return;
+	if (kind != ZK_NODE_TOPIC && kind != ZK_NODE_PARTITION)
+		return;
+	inode->topical = kind;
+	zk_appends_know(fs, inode->ino, kind);
+}
+
+static void
+take_inode(struct zk_fs *fs, struct zk_dec *dec, struct creator *ret_creator,
+    uint32_t format)
 {
 	const uint64_t ino = zk_dec_u64(dec);
 	struct zk_inode *inode =
@@ -87,6 +108,7 @@ take_inode(struct zk_fs *fs, struct zk_dec *dec, struct creator *ret_creator)
 	inode->replaced_before_ms = zk_dec_u64(dec);
 	*ret_creator = (struct creator){ino, zk_dec_u64(dec)};
 	inode->name = dec_text(dec, &len);
+	take_kind(fs, dec, inode, format);
 	if (attr || data)
 		zk_notify_inode(fs, ino, data);
 }
@@ -222,7 +244,7 @@ take_nodes(struct zk_fs *fs, struct zk_dec *dec, uint32_t format)
 	if (creators == NULL)
 		dec->failed = true;
 	for (uint64_t i = 0; i < inodes && !dec->failed; i++)
-		take_inode(fs, dec, &creators[i]);
+		take_inode(fs, dec, &creators[i], format);
 	handles = dec_count(dec, 8);
 	for (uint64_t i = 0; i < handles && !dec->failed; i++)
 		take_handle(fs, dec, format);
@@ -347,7 +369,7 @@ zk_handover_take(struct zk_fs *fs, const void *bytes, size_t len)
 
 	zk_dec_init(&dec, bytes, len);
 	format = zk_dec_u32(&dec);
-	if (format != ZK_HANDOVER_FORMAT && format != ZK_HANDOVER_FORMAT_OLD)
+	if (format < ZK_HANDOVER_FORMAT_OLD || format > ZK_HANDOVER_FORMAT)
 		return -EPROTO;
 	request = zk_dec_bytes(&dec, sizeof(init), &init_len);
 	if (request == NULL)
@@ -365,5 +387,8 @@ zk_handover_take(struct zk_fs *fs, const void *bytes, size_t len)
 	for (uint64_t i = 0; i < orders && !dec.failed; i++)
 		take_order(&fs->replay, &dec);
 	take_rest(fs, &dec);
+	if (format > ZK_HANDOVER_FORMAT_APPENDS)
+		zk_appends_take(fs, &dec);
+	zk_control_watch_take(fs, &dec, format <= ZK_HANDOVER_FORMAT_APPENDS);
 	return zk_dec_done(&dec) ? 0 : -EPROTO;
 }

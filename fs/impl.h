@@ -10,6 +10,7 @@
 #include "fs/appends.h"
 #include "fs/backup.h"
 #include "fs/call.h"
+#include "fs/control_watch.h"
 #include "fs/events.h"
 #include "fs/expect.h"
 #include "fs/face.h"
@@ -68,6 +69,7 @@ struct zk_fs {
 	struct zk_expects expects;
 	struct zk_events events;
 	pthread_mutex_t control_lock; /* protects the texts of handles */
+	struct zk_control_watch control_watch;
 	struct zk_backup backup;
 
 	_Atomic uint64_t handle_last;

@@ -117,6 +117,8 @@ zk_inodes_put(struct zk_inodes *t, struct zk_inode *inode)
 		link = &(*link)->next;
 	*link = inode->next;
 	t->count--;
+	if (inode->topical != 0)
+		t->forgot(t->forgot_arg, inode->ino);
 	free(inode->name);
 	free(inode);
 	return orphan;

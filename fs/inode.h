@@ -35,6 +35,7 @@ struct zk_inode {
 	bool orphan;        /* has no name; to be reaped when forgotten */
 	bool posix_locks;   /* a POSIX lock was taken through this host */
 	bool copied;        /* someone copies our attributes onto it */
+	uint32_t topical;   /* its kind, if zk_inodes.forgot is to hear of it */
 
 	/* What the notifier still has to say; see notify.h. */
 	bool queued, stale_attr, stale_data;
@@ -59,6 +60,9 @@ struct zk_inodes {
 	struct zk_inode **buckets;
 	size_t bucket_count, count;
 	LIST_HEAD(zk_handle_list, zk_handle) handles; /* all open files */
+	/* One that is topical goes; with the lock held. */
+	void (*forgot)(void *arg, uint64_t ino);
+	void *forgot_arg;
 };
 
 int zk_inodes_init(struct zk_inodes *t);

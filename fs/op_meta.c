@@ -214,6 +214,7 @@ zk_op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 static void
 forget(struct zk_fs *fs, uint64_t ino, uint64_t nlookup)
 {
+	zk_control_forget(fs, ino, nlookup);
 	/* The root has no references to lose. */
 	if (ino != ZK_INO_ROOT && !zk_is_virtual(ino) &&
 	    zk_inodes_forget(&fs->inodes, ino, nlookup))
@@ -224,6 +225,7 @@ void
 zk_op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup)
 {
 	forget(zk_fs_of(req), ino, nlookup);
+	zk_appends_kick(zk_fs_of(req));
 	fuse_reply_none(req);
 }
 
@@ -233,6 +235,7 @@ zk_op_forget_multi(fuse_req_t req, size_t count,
 {
 	for (size_t i = 0; i < count; i++)
 		forget(zk_fs_of(req), forgets[i].ino, forgets[i].nlookup);
+	zk_appends_kick(zk_fs_of(req));
 	fuse_reply_none(req);
 }
 

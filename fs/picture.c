@@ -316,6 +316,7 @@ zk_fs_replaced(struct zk_fs *fs)
 
 	fs->picture = NULL;
 	(void)atomic_fetch_add(&fs->changes, 1);
+	zk_appends_tree(fs, NULL);
 	zk_notify_all_names(fs);
 	for (size_t i = 0; inos != NULL && i < count; i++)
 		zk_notify_inode(fs, inos[i], true);

@@ -218,6 +218,15 @@ struct zk_fs_port {
 	    uint32_t partitions);
 	/* Its end is to be told by zk_fs_appended(), until as many unwatch. */
 	void (*watch)(void *impl, uint64_t partition, bool on);
+	/*
+	 * The same without haste, and for nearly nothing while nothing is
+	 * appended; until it is not to be told any more.  0, -ENOENT; others:
+	 * not now.  glimpse: what was told of it since, wherever it is read;
+	 * -EREMOTE: nothing yet.  One is there when the other is.
+	 */
+	int (*follow)(void *impl, uint64_t partition, bool on);
+	int (*glimpse)(void *impl, uint64_t partition,
+	    struct zk_port_partition *ret_info);
 	/* What user.zkfs.NAME of a partition is: start, end, ... */
 	int (*partition_text)(void *impl, uint64_t partition, const char *name,
 	    const struct zk_port_partition *info, char *buf, size_t cap);

@@ -24,13 +24,6 @@
 #define PAUSE_MS_MIN 20u
 #define PAUSE_MS_MAX 5000u
 
-/* Of <linux/fuse.h> 7.45. */
-#define NOTIFY_PRUNE 9
-struct notify_prune_out {
-	uint32_t count, padding;
-	uint64_t spare;
-};
-
 /* How often one task is tried when somebody gets in between. */
 #define TRIES_MAX 24u
 
@@ -251,28 +244,6 @@ prepare(struct zk_fs *fs, const struct zk_task *task, bool ask_again)
 	(void)fuse_lowlevel_notify_inval_inode(fs->session, task->ino, 0, 0);
 }
 
-/*
- * Raising that a node was made has made the kernel know it.  It shall forget
- * it again, unless somebody uses it by now.
- */
-static void
-prune(struct zk_fs *fs, uint64_t ino)
-{
-	struct notify_prune_out out = {.count = 1};
-	struct fuse_out_header head = {
-	    .len = sizeof(head) + sizeof(out) + sizeof(ino),
-	    .error = NOTIFY_PRUNE,
-	};
-	struct iovec iov[] = {
-	    {&head, sizeof(head)},
-	    {&out, sizeof(out)},
-	    {&ino, sizeof(ino)},
-	};
-
-	/* EINVAL: a kernel that cannot do that, and so goes on knowing it. */
-	(void)!writev(fuse_session_fd(fs->session), iov, 3);
-}
-
 /* What was moved there has another place, and must not be found in this one. */
 static void
 sweep(struct zk_fs *fs, const struct zk_task *task)
@@ -280,8 +251,9 @@ sweep(struct zk_fs *fs, const struct zk_task *task)
 	char name[ZK_REPLAY_HOOK_MAX];
 	uint64_t ino;
 
+	/* Raising that it was made has made the kernel know it. */
 	if (task->act == ZK_TASK_CREATE)
-		prune(fs, task->ino);
+		zk_replay_prune(fs, &task->ino, 1);
 	if (task->name[0] != '\0' && task->dir == 0)
 		(void)fuse_lowlevel_notify_inval_entry(fs->session,
 		    ZK_INO_SCRATCH, task->name, strlen(task->name));

@@ -193,6 +193,11 @@ void zk_replay_made(struct zk_fs *fs, uint64_t dir, const char *asked,
  * of the system call that changed it, or that had none: IN_MODIFY, IN_ATTRIB.
  */
 void zk_replay_touched(struct zk_fs *fs, uint64_t ino, bool content);
+/*
+ * The kernel shall forget these, unless somebody uses or watches them: what is
+ * in a directory before it.
+ */
+void zk_replay_prune(struct zk_fs *fs, const uint64_t *inos, size_t count);
 /* A file of .zkfs says something else now. */
 void zk_replay_control(struct zk_fs *fs, const char *name);
 

@@ -38,6 +38,27 @@ enum { HANDLE_TYPE = 0x81, HANDLE_WORDS = 3 };
 
 static int root = -1, scratch = -1;
 
+/*
+ * The scratch directory, from when it is needed until ZK_TASK_REST: while it is
+ * open the kernel knows .zkfs, which it shall only while that is used.
+ */
+static int
+open_scratch(void)
+{
+	if (scratch < 0)
+		scratch = openat(root, ZK_CONTROL_NAME "/" ZK_CONTROL_SCRATCH,
+		    O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return scratch < 0 ? -errno : scratch;
+}
+
+static void
+close_scratch(void)
+{
+	if (scratch >= 0)
+		(void)close(scratch);
+	scratch = -1;
+}
+
 static int
 open_ino(uint64_t ino, int flags)
 {
@@ -52,6 +73,9 @@ open_ino(uint64_t ino, int flags)
 	int fd;
 
 	fd = open_by_handle_at(root, &handle.head, flags | O_CLOEXEC);
+	/* A directory without a name hangs there, so that has to be known. */
+	if (fd < 0 && errno == ESTALE && scratch < 0 && open_scratch() >= 0)
+		fd = open_by_handle_at(root, &handle.head, flags | O_CLOEXEC);
 	return fd < 0 ? -errno : fd;
 }
 
@@ -77,10 +101,18 @@ let_go(void)
 static int
 open_dir(uint64_t dir)
 {
+	int fd;
+
 	if (dir == 0)
-		return scratch;
+		return open_scratch();
 	if (dir == held.dir)
 		return held.fd;
+	/* Its name may be forgotten, and scratch, where others hang, is in it. */
+	if (dir == ZK_INO_VIRTUAL) {
+		fd = openat(root, ZK_CONTROL_NAME,
+		    O_PATH | O_DIRECTORY | O_CLOEXEC);
+		return fd < 0 ? -errno : fd;
+	}
 	return open_ino(dir, O_PATH | O_DIRECTORY);
 }
 
@@ -113,10 +145,10 @@ attach(const char *mountpoint)
 	if (root < 0)
 		return -errno;
 	/* Only our own mount has this. */
-	scratch = openat(root, ZK_CONTROL_NAME "/" ZK_CONTROL_SCRATCH,
-	    O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (scratch < 0)
-		return -errno;
+	fd = open_scratch();
+	close_scratch();
+	if (fd < 0)
+		return fd;
 	/* What every task needs, and a capability or a filter may forbid. */
 	fd = open_ino(ZK_INO_ROOT, O_PATH | O_DIRECTORY);
 	if (fd >= 0)
@@ -231,16 +263,15 @@ move(int dir, const struct zk_task *task)
 static int
 perform(const struct zk_task *task)
 {
-	int dir = scratch, rc = -EINVAL;
+	int dir, rc = -EINVAL;
 
 	/* It may be what the task ends: nobody has it open then. */
 	if (task->name[0] == '\0' || task->dir != held.dir)
 		let_go();
-	if (task->name[0] != '\0')
-		dir = open_dir(task->dir);
+	dir = task->name[0] != '\0' ? open_dir(task->dir) : root;
 	if (dir < 0)
 		return dir;
-	if (dir != scratch) {
+	if (dir != scratch && dir != root) {
 		held.fd = dir;
 		held.dir = task->dir;
 	}
@@ -311,6 +342,7 @@ serve(void)
 		if (n == (ssize_t)sizeof(message.task) &&
 		    message.task.act == ZK_TASK_REST) {
 			let_go();
+			close_scratch();
 			continue;
 		}
 		if (n == (ssize_t)sizeof(message.attach) &&

@@ -17,7 +17,7 @@ knows(struct zk_fs *fs, uint64_t ino)
 	bool known;
 
 	if (zk_is_virtual(ino))
-		return true;
+		return zk_control_is_known(fs, ino);
 	(void)pthread_mutex_lock(&fs->inodes.lock);
 	known = zk_inode_is_known(zk_inodes_find(&fs->inodes, ino));
 	(void)pthread_mutex_unlock(&fs->inodes.lock);

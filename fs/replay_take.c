@@ -343,7 +343,8 @@ zk_replay_sync(struct zk_fs *fs, uint64_t dir, const char *name,
 	    .name_len = name_len,
 	};
 
-	if (!atomic_load(&r->on) || name_len == 0 ||
+	/* What is in .zkfs is always there. */
+	if (!atomic_load(&r->on) || name_len == 0 || zk_is_virtual(dir) ||
 	    known_parts(fs, &about) == 0)
 		return;
 	(void)pthread_mutex_lock(&r->lock);

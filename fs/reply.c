@@ -104,6 +104,12 @@ told(struct zk_fs *fs, const struct zk_attr *attr, bool changed)
 		timeout = 0;
 	} else {
 		inode->mode_told = attr->mode;
+		if (inode->topical == 0 &&
+		    (attr->kind == ZK_NODE_TOPIC ||
+		        attr->kind == ZK_NODE_PARTITION)) {
+			inode->topical = attr->kind;
+			zk_appends_know(fs, attr->ino, attr->kind);
+		}
 		if (attr->nlink > 0)
 			inode->named_ms = zk_now_ms();
 		/*
@@ -115,6 +121,7 @@ told(struct zk_fs *fs, const struct zk_attr *attr, bool changed)
 			timeout = 0;
 	}
 	(void)pthread_mutex_unlock(&fs->inodes.lock);
+	zk_appends_kick(fs);
 	return timeout;
 }
 
@@ -146,9 +153,12 @@ zk_reply_entry(struct zk_fs *fs, fuse_req_t req, struct fuse_entry_param *entry)
 {
 	const uint64_t ino = zk_face_ino(entry->ino);
 
+	zk_control_ref(fs, ino);
 	/* The kernel has not heard of it when the reply was not taken. */
-	if (fuse_reply_entry(req, entry) != 0 && ino != 0 &&
-	    zk_inodes_forget(&fs->inodes, ino, 1))
+	if (fuse_reply_entry(req, entry) == 0 || ino == 0)
+		return;
+	zk_control_forget(fs, ino, 1);
+	if (zk_inodes_forget(&fs->inodes, ino, 1))
 		zk_calls_reap(fs, ino);
 }
 

@@ -109,6 +109,10 @@ zk_broker_submit(struct zk_broker *b, struct zk_request_list *list)
 		case ZK_REQUEST_UNWATCH:
 			watch(b, request);
 			break;
+		case ZK_REQUEST_FOLLOW:
+		case ZK_REQUEST_UNFOLLOW:
+			zk_follow_submit(b, request);
+			break;
 		}
 	}
 }
@@ -179,6 +183,7 @@ zk_broker_peer(struct zk_broker *b, uint64_t peer, bool up)
 
 	if (!up && host != NULL)
 		zk_host_down(b, host);
+	zk_follow_peer(b, peer, up);
 }
 
 static void
@@ -315,6 +320,7 @@ tell_part(struct zk_part *part)
 			b->options.sink.changed(b->options.sink.arg,
 			    &part->info);
 			zk_ask_watchers(part);
+			zk_follow_changed(part);
 		}
 	}
 	if (part->asks.first != NULL || part->watch_count > 0)
@@ -346,8 +352,15 @@ touch_held(struct zk_broker *b)
 }
 
 static uint32_t
+at_most(uint64_t wait_ms, uint64_t other_ms)
+{
+	return (uint32_t)(wait_ms < other_ms ? wait_ms : other_ms);
+}
+
+static uint32_t
 wait_of(const struct zk_broker *b)
 {
+	const uint64_t follow_ms = zk_follow_wait_ms(b);
 	bool shares = b->shares_stale;
 	uint64_t wait_ms = b->options.heartbeat_ms / 2;
 
@@ -366,10 +379,10 @@ wait_of(const struct zk_broker *b)
 	for (uint32_t i = 0; i < b->host_count; i++)
 		shares = shares || b->hosts[i].shared;
 	if (b->awake_count > 0 || b->busy != NULL || b->hidden != NULL)
-		return (uint32_t)wait_ms;
+		return at_most(wait_ms, follow_ms);
 	if (shares)
-		return b->options.heartbeat_ms;
-	return b->retains ? REST_MS : UINT32_MAX;
+		return at_most(b->options.heartbeat_ms, follow_ms);
+	return at_most(b->retains ? REST_MS : UINT32_MAX, follow_ms);
 }
 
 int
@@ -381,6 +394,7 @@ zk_broker_end(struct zk_broker *b, uint32_t *ret_wait_ms)
 	manage(b);
 	retain_grown(b);
 	touch_held(b);
+	zk_follow_serve(b);
 	before_flush(b);
 	zk_broker_end_reader(b);
 	/* Others may write while we do. */

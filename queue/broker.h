@@ -140,6 +140,10 @@ void zk_broker_begin(struct zk_broker *broker,
  *         rest is dropped.
  * WATCH   of a partition whose data is elsewhere: keep its info fresh (within
  *         some 100 ms) and tell of changes, until as many UNWATCH.
+ * FOLLOW  the same of where it ends, and only that: at once when it was idle,
+ *         every 50 ms at most when it is not.  Costs next to nothing while
+ *         nothing is appended.  Until UNFOLLOW or DROP, however often it was
+ *         said.
  *
  * Bounds are the caller's: it submits no more than a turn's worth
  * (ZK_BROKER_TURN_BYTES_MAX) in one turn, and nothing while

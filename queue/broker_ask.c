@@ -455,8 +455,8 @@ zk_ask_fail(struct zk_part *part, int rc)
 
 /* --- watching ------------------------------------------------------------- */
 
-static void
-tell_info(struct zk_part *part, uint64_t to)
+void
+zk_ask_tell_info(struct zk_part *part, uint64_t to)
 {
 	struct zk_broker *b = part->broker;
 	struct zk_enc enc;
@@ -485,7 +485,7 @@ zk_ask_watchers(struct zk_part *part)
 		/* A member has it from Raft. */
 		if (zk_raft_conf_slot(zk_raft_conf(&part->group->raft),
 		        watcher.node) < 0)
-			tell_info(part, watcher.node);
+			zk_ask_tell_info(part, watcher.node);
 	}
 	part->watcher_count = kept;
 }
@@ -505,7 +505,7 @@ zk_ask_on_watch(struct zk_broker *b, uint64_t from, uint64_t id,
 		    calloc(ZK_WATCHERS_MAX, sizeof(*part->watchers));
 	if (part->watchers == NULL)
 		return 0;
-	tell_info(part, from);
+	zk_ask_tell_info(part, from);
 	for (uint32_t i = 0; i < part->watcher_count; i++)
 		if (part->watchers[i].node == from) {
 			part->watchers[i].until_ms = until_ms;
@@ -524,10 +524,11 @@ zk_ask_on_info(struct zk_broker *b, uint64_t from, uint64_t id,
 	struct zk_part *part = zk_part_find(b, id);
 	struct zk_partition_info info;
 
-	(void)from;
 	if (dec_info(dec, id, &info) < 0)
 		return -EPROTO;
-	if (part != NULL && part->spec.id != 0)
+	if (part != NULL && part->spec.id != 0) {
 		note_info(part, &info);
+		zk_follow_heard(part, from);
+	}
 	return 0;
 }

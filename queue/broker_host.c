@@ -173,11 +173,31 @@ merge_lanes(struct zk_host *host)
 }
 
 void
+zk_host_tell_alive(struct zk_broker *b, struct zk_host *host)
+{
+	struct zk_enc enc;
+
+	if (!begin(b, host->node, ZK_BROKER_FAST, 24, &enc))
+		return;
+	zk_enc_u8(&enc, ZK_TELL_ALIVE);
+	zk_enc_u64(&enc, 0);
+	zk_enc_u64(&enc, b->session);
+	zk_enc_u64(&enc, zk_broker_now(b));
+	zk_enc_u8(&enc, b->room ? 1 : 0);
+	zk_host_commit(b, host->node, ZK_BROKER_FAST, &enc);
+	host->urgent = true;
+	host->told_ms = zk_broker_now(b);
+}
+
+void
 zk_host_flush(struct zk_broker *b)
 {
 	for (uint32_t i = 0; i < b->host_count; i++) {
 		struct zk_host *host = &b->hosts[i];
 
+		if (host->answer_alive)
+			zk_host_tell_alive(b, host);
+		host->answer_alive = false;
 		merge_lanes(host);
 		host->urgent = false;
 		for (unsigned lane = 0; lane < ZK_BROKER_LANES; lane++)
@@ -278,20 +298,13 @@ zk_host_on_alive(struct zk_broker *b, uint64_t from, struct zk_dec *dec)
 }
 
 void
-zk_host_tell_alive(struct zk_broker *b, struct zk_host *host)
+zk_host_answer_alive(struct zk_broker *b, uint64_t node)
 {
-	struct zk_enc enc;
+	struct zk_host *host = zk_host_get(b, node);
 
-	if (!begin(b, host->node, ZK_BROKER_FAST, 24, &enc))
-		return;
-	zk_enc_u8(&enc, ZK_TELL_ALIVE);
-	zk_enc_u64(&enc, 0);
-	zk_enc_u64(&enc, b->session);
-	zk_enc_u64(&enc, zk_broker_now(b));
-	zk_enc_u8(&enc, b->room ? 1 : 0);
-	zk_host_commit(b, host->node, ZK_BROKER_FAST, &enc);
-	host->urgent = true;
-	host->told_ms = zk_broker_now(b);
+	/* The others are told in any case. */
+	if (host != NULL && !host->shared)
+		host->answer_alive = true;
 }
 
 /* Which hosts have a group in common with this one. */

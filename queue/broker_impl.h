@@ -12,6 +12,7 @@
  *   broker_fence.c   batches whose session is over
  *   broker_ask.c     questions of this host and of others
  *   broker_read.c    what any thread may call
+ *   broker_follow.c  ends of what is elsewhere, for this host and others
  *   broker_late.c    what may wait for a frame to go with
  *   group.c          one replica: Raft and its log
  *   group_*.c        its parts
@@ -22,6 +23,7 @@
 #include "base/codec.h"
 #include "consensus/msg_codec.h"
 #include "queue/broker.h"
+#include "queue/broker_follow.h"
 #include "queue/plog.h"
 #include "queue/writers.h"
 
@@ -52,6 +54,8 @@ struct zk_group;
  *   LEFT     nothing: am I a member still?
  *   GONE     nothing: no
  *   HAVE     u64 term, u64 index: a SNAPSHOT up to there is of no use to me
+ *   FOLLOW   u64 end: send one INFO when it is beyond that; UINT64_MAX: now
+ *   ELSEWHERE  u64 leader: do not FOLLOW it here
  * Little-endian.
  */
 enum zk_message_kind {
@@ -68,6 +72,8 @@ enum zk_message_kind {
 	ZK_TELL_LEFT,
 	ZK_TELL_GONE,
 	ZK_TELL_HAVE,
+	ZK_TELL_FOLLOW,
+	ZK_TELL_ELSEWHERE,
 };
 
 /* Of ANSWER. */
@@ -132,6 +138,7 @@ struct zk_host {
 	bool urgent; /* what is in the fast lane must not wait behind data */
 	struct zk_clock clock; /* it has told last */
 	uint64_t told_ms;      /* when it was told ours */
+	bool answer_alive;     /* it is to be told ours with this turn */
 	struct zk_out out[ZK_BROKER_LANES];
 };
 
@@ -268,6 +275,8 @@ struct zk_part {
 	uint64_t eager_ms; /* the leader was told that there are readers */
 	struct zk_watcher *watchers;
 	uint32_t watcher_count;
+
+	struct zk_follow follow;
 };
 
 /* --- the broker ----------------------------------------------------------- */
@@ -313,6 +322,9 @@ struct zk_broker {
 	pthread_mutex_t lock;
 	struct zk_part **buckets;
 	size_t bucket_count, part_count;
+
+	struct zk_part *followed;
+	uint64_t follow_ms; /* when to look at one of them, or before */
 
 	struct zk_part *busy;
 	size_t waiting_count, waiting_bytes;
@@ -415,6 +427,8 @@ void zk_host_heard(struct zk_broker *b, uint64_t from);
 int zk_host_on_alive(struct zk_broker *b, uint64_t from, struct zk_dec *dec);
 void zk_host_tell_alive(struct zk_broker *b, struct zk_host *host);
 void zk_host_tick(struct zk_broker *b);
+/* It asked for something, and is to know that we live, and what we know. */
+void zk_host_answer_alive(struct zk_broker *b, uint64_t node);
 void zk_host_down(struct zk_broker *b, struct zk_host *host);
 bool zk_host_is_alive(struct zk_broker *b, uint64_t node);
 void zk_host_free(struct zk_broker *b);
@@ -488,6 +502,7 @@ void zk_ask_pump(struct zk_part *part);
 void zk_ask_tick(struct zk_broker *b);
 void zk_ask_fail(struct zk_part *part, int rc);
 void zk_ask_watchers(struct zk_part *part);
+void zk_ask_tell_info(struct zk_part *part, uint64_t to);
 int zk_ask_on_ask(struct zk_broker *b, uint64_t from, uint64_t id,
     struct zk_dec *dec);
 int zk_ask_on_reply(struct zk_broker *b, uint64_t from, uint64_t id,

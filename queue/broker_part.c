@@ -127,7 +127,9 @@ void
 zk_part_free(struct zk_part *part)
 {
 	zk_group_close(part->group);
+	zk_follow_end(part);
 	free(part->watchers);
+	free(part->follow.followers);
 	free(part);
 }
 
@@ -195,6 +197,7 @@ zk_part_picture(const struct zk_part *part, struct zk_partition_info *ret_info)
 	if (info.end < part->told)
 		info.end = part->told;
 	info.local = zk_part_is_local(part);
+	info.current = info.local || (part->follow.on && part->follow.heard);
 	if (info.local) {
 		info.start = g->state.base_offset;
 		info.end = g->end;
@@ -239,6 +242,7 @@ zk_part_publish(struct zk_part *part)
 	(void)pthread_mutex_unlock(&b->lock);
 	return info.start != before.start || info.end != before.end ||
 	    info.leader != before.leader || info.local != before.local ||
+	    info.current != before.current ||
 	    info.replica_count != before.replica_count ||
 	    memcmp(info.replicas, before.replicas,
 	        info.replica_count * sizeof(info.replicas[0])) != 0;
@@ -396,6 +400,7 @@ zk_part_drop(struct zk_broker *b, struct zk_part *part)
 
 	part->spec = (struct zk_partition_spec){0};
 	part->watch_count = 0;
+	zk_follow_end(part);
 	part->info_changed = true;
 	zk_append_fail(part, -ENOENT);
 	zk_ask_fail(part, -ENOENT);

@@ -35,6 +35,10 @@ receive_one(struct zk_broker *b, uint64_t from, uint8_t kind, uint64_t id,
 		return zk_group_on_gone(b, from, id);
 	case ZK_TELL_HAVE:
 		return zk_group_on_have(b, from, id, dec);
+	case ZK_TELL_FOLLOW:
+		return zk_follow_on_follow(b, from, id, dec);
+	case ZK_TELL_ELSEWHERE:
+		return zk_follow_on_elsewhere(b, from, id, dec);
 	default:
 		return -EPROTO;
 	}

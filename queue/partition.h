@@ -60,6 +60,8 @@ struct zk_partition_info {
 	uint64_t replicas[ZK_REPLICAS_MAX]; /* where it is now */
 	bool local; /* this host can read it from its own disk */
 	bool known; /* false: start, end and time were never heard of */
+	bool
+	    current; /* ... and are told when they change: local, or followed */
 };
 
 enum zk_request_kind {
@@ -77,6 +79,8 @@ enum zk_request_kind {
 	ZK_REQUEST_PRUNE,
 	ZK_REQUEST_WATCH,
 	ZK_REQUEST_UNWATCH,
+	ZK_REQUEST_FOLLOW,
+	ZK_REQUEST_UNFOLLOW,
 };
 
 /*
@@ -101,7 +105,7 @@ struct zk_reply {
 	/* READ: may be fewer than wanted; none: offset is the end, or later. */
 	const void *bytes;
 	size_t len;
-	struct zk_partition_info info; /* not for APPEND, SET ... UNWATCH */
+	struct zk_partition_info info; /* not for APPEND, SET ... UNFOLLOW */
 };
 
 /* Called exactly once, by the thread that runs the broker; must not block. */

@@ -48,6 +48,7 @@ zk_env_begin(struct zk_env *env, struct zk_tx *tx)
 	tx->write = true;
 	tx->fatal = 0;
 	tx->changes = 0;
+	tx->news = 0;
 	tx->noted = 0;
 	tx->whole = false;
 	env->writing = true;

@@ -253,5 +253,6 @@ zk_session_open(struct zk_apply *ap)
 	}
 	if (rc != -ENOENT)
 		return rc;
+	ap->tx->news |= ZK_TX_SESSIONS;
 	return zk_session_put(ap->tx, &session);
 }

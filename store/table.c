@@ -238,6 +238,10 @@ changed(struct zk_tx *tx, const struct zk_key *key, const void *value,
     size_t len)
 {
 	tx->changes++;
+	if (key->bytes[0] == ZK_TABLE_LOCK || key->bytes[0] == ZK_TABLE_WAITER)
+		tx->news |= ZK_TX_LOCKS;
+	else if (key->bytes[0] == ZK_TABLE_SESSION && value == NULL)
+		tx->news |= ZK_TX_SESSIONS;
 	if (tx->memo != NULL)
 		zk_memo_forget(tx->memo, key->bytes[0]);
 	zk_env_note(tx, key, value, len);

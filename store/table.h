@@ -92,6 +92,12 @@ struct zk_store;
 /* Tables are letters. */
 #define ZK_TX_CURSORS 64u
 
+/* What is told of apart from the tree; who has told it takes it back. */
+enum zk_tx_news {
+	ZK_TX_LOCKS = 1,    /* held, or waited for */
+	ZK_TX_SESSIONS = 2, /* which there are */
+};
+
 struct zk_tx {
 	struct zk_env *env;
 	struct zk_store *store; /* NULL: the rows are of another's */
@@ -108,6 +114,7 @@ struct zk_tx {
 	size_t noted;         /* bytes of it for the journal; see env.h */
 	bool whole;           /* it cannot be told by the journal */
 	uint64_t label;       /* see env.h */
+	unsigned news;        /* enum zk_tx_news, of rows put or deleted */
 	struct zk_memo *memo; /* see memo.h; may be NULL */
 	/*
 	 * Of ZK_TX_CURSORS, one for a table, NULL until it is used; the

@@ -176,8 +176,8 @@ static bool
 part_has_converged(struct sim *sim, unsigned part)
 {
 	const struct zk_partition_spec *spec = &sim->specs[part];
-	uint64_t start = 0, end = 0;
-	uint32_t local = 0;
+	uint64_t start = 0, end = 0, followed = 0;
+	uint32_t local = 0, elsewhere = 0;
 
 	for (unsigned id = 0; id < sim->count; id++) {
 		struct zk_partition_info info;
@@ -185,8 +185,13 @@ part_has_converged(struct sim *sim, unsigned part)
 		if (sim->hosts[id].broker == NULL ||
 		    zk_broker_info(sim->hosts[id].broker, spec->id, &info) < 0)
 			return false;
-		if (!info.local)
+		/* Whoever has no replica follows. */
+		if (!info.local) {
+			if (elsewhere++ > 0 && info.end != followed)
+				return false;
+			followed = info.end;
 			continue;
+		}
 		if (is_hidden(sim, id, &info) || !is_where_told(spec, &info))
 			return false;
 		if (local++ > 0 && (info.start != start || info.end != end))
@@ -194,7 +199,8 @@ part_has_converged(struct sim *sim, unsigned part)
 		start = info.start;
 		end = info.end;
 	}
-	return local == spec->replica_count;
+	return local == spec->replica_count &&
+	    (elsewhere == 0 || followed == end);
 }
 
 bool

@@ -208,7 +208,7 @@ static void
 tell(struct sim *sim, struct sim_host *host)
 {
 	for (unsigned part = 0; part < SIM_PARTS; part++) {
-		const struct zk_request what = {
+		struct zk_request what = {
 		    .kind = ZK_REQUEST_SET,
 		    .partition = sim->specs[part].id,
 		    .spec = &sim->specs[part],
@@ -217,6 +217,10 @@ tell(struct sim *sim, struct sim_host *host)
 
 		if (host->told[part] || sim_chance(sim, 90))
 			continue;
+		if (zk_request_new(&what, NULL, 0, &request) < 0)
+			abort();
+		zk_request_list_add(&host->list, request);
+		what.kind = ZK_REQUEST_FOLLOW;
 		if (zk_request_new(&what, NULL, 0, &request) < 0)
 			abort();
 		zk_request_list_add(&host->list, request);
