@@ -268,6 +268,7 @@ open_node(struct zk_fault *ret_fault)
 	    .members_changed = on_members,
 	    .changed = on_changed,
 	    .cares = on_cares,
+	    .keeps = zk_topics_keeps(),
 	    .fatal = on_fatal,
 	    .legacy = the.taken ? &the.upgrade.legacy : NULL,
 	};

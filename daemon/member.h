@@ -88,6 +88,11 @@ struct zk_member_options {
 	 */
 	const struct zk_roster *roster;
 	const struct zk_member_legacy *legacy; /* NULL: begin a session */
+	/*
+	 * This host keeps what others have to take over before it may be let
+	 * go.  NULL: it never does.
+	 */
+	const _Atomic bool *keeps;
 	struct zk_member_sink sink;
 };
 

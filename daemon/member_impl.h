@@ -98,7 +98,11 @@ struct zk_member {
 	size_t view_count;
 	uint64_t view_ms, view_term;
 	uint64_t full[ZK_MEMBERS_MAX]; /* whose disks are full; 0: free */
-	bool told_room;                /* what we said of ours last */
+	bool told_room, told_keeps;    /* what we said of ours last */
+	struct zk_keeper {
+		uint64_t node; /* 0: free */
+		bool keeps;    /* as it said last */
+	} keepers[ZK_MEMBERS_MAX];
 	uint64_t yield_ms;             /* last attempt to hand over for that */
 	struct zk_claim {
 		uint64_t node;          /* 0: free */
@@ -204,6 +208,11 @@ int zk_member_decode_views(struct zk_member *m, struct zk_dec *dec);
 bool zk_member_has_room(struct zk_member *m);
 bool zk_member_quorum_has_room(struct zk_member *m);
 void zk_member_note_room(struct zk_member *m, uint64_t node, bool room);
+/* What this host, and that one, keeps; see zk_member_options. */
+bool zk_member_keeps(const struct zk_member *m);
+void zk_member_note_keeps(struct zk_member *m, uint64_t node, bool keeps);
+const struct zk_keeper *zk_member_keeper(const struct zk_member *m,
+    uint64_t node); /* NULL: not heard yet */
 void zk_member_tick_room(struct zk_member *m);
 
 /* member_session.c */

@@ -124,6 +124,29 @@ change(struct zk_member *m, enum zk_conf_op op, uint64_t node)
 	return rc;
 }
 
+/*
+ * Replicas that are on its host alone, or on few, would be lost with it: the
+ * others take them over first, unless it is not there.
+ */
+static bool
+has_moved(const struct zk_member *m, uint64_t node, uint64_t for_ms)
+{
+	const struct zk_raft *raft = zk_member_raft(m);
+	const struct zk_keeper *keeper = zk_member_keeper(m, node);
+	const int slot = zk_raft_conf_slot(zk_raft_conf(raft), node);
+	const uint32_t silence_ms = m->options.session_timeout_ms;
+	struct zk_member_status status;
+
+	/* It hands over first; who leads then looks at that. */
+	if (node == raft->self)
+		return true;
+	if (keeper == NULL ? is_lost(m, node) : !keeper->keeps)
+		return true;
+	return for_ms > silence_ms && slot >= 0 &&
+	    zk_raft_member_status(raft, (uint32_t)slot, &status) == 0 &&
+	    status.contact_ms > silence_ms;
+}
+
 /* Those that are to go on without it must have been heard of since. */
 static bool
 may_go(struct zk_member *m, uint64_t node)
@@ -131,9 +154,13 @@ may_go(struct zk_member *m, uint64_t node)
 	struct zk_leaver *leaver = NULL;
 
 	for (size_t i = 0; i < ZK_VOTERS_MAX; i++) {
-		if (m->leavers[i].node == node)
-			return can_spare(m, node,
-			    m->now.mono_ms - m->leavers[i].since_ms);
+		if (m->leavers[i].node == node) {
+			const uint64_t for_ms =
+			    m->now.mono_ms - m->leavers[i].since_ms;
+
+			return can_spare(m, node, for_ms) &&
+			    has_moved(m, node, for_ms);
+		}
 		if (m->leavers[i].node == 0)
 			leaver = &m->leavers[i];
 	}

@@ -13,6 +13,10 @@
  */
 #define RATE_MARGIN_SHIFT 5
 
+/* Flags of a question. */
+#define PING_ROOM  1u
+#define PING_KEEPS 2u
+
 /* The holder asks this often within one lease. */
 #define PINGS_PER_LEASE 6u
 
@@ -151,7 +155,9 @@ ping(struct zk_member *m, uint64_t leader)
 	zk_enc_u64(&enc, m->session);
 	zk_enc_u64(&enc, m->now.mono_ms);
 	m->told_room = zk_member_has_room(m);
-	zk_enc_u8(&enc, m->told_room ? 1 : 0);
+	m->told_keeps = zk_member_keeps(m);
+	zk_enc_u8(&enc,
+	    (m->told_room ? PING_ROOM : 0) | (m->told_keeps ? PING_KEEPS : 0));
 	zk_enc_u64(&enc, known ? applied : 0);
 	zk_enc_u64(&enc, digest);
 	m->options.sink.send(m->options.sink.arg, leader, ZK_MEMBER_FAST, frame,
@@ -243,14 +249,15 @@ zk_member_on_ping(struct zk_member *m, uint64_t from, struct zk_dec *dec)
 {
 	const uint64_t session = zk_dec_u64(dec);
 	const uint64_t sent_ms = zk_dec_u64(dec);
-	const uint8_t room = zk_dec_u8(dec);
+	const uint8_t flags = zk_dec_u8(dec);
 	const uint64_t index = zk_dec_u64(dec);
 	const uint64_t digest = zk_dec_u64(dec);
 	struct zk_lease *lease;
 
-	if (!zk_dec_done(dec) || room > 1)
+	if (!zk_dec_done(dec) || flags > (PING_ROOM | PING_KEEPS))
 		return -EPROTO;
-	zk_member_note_room(m, from, room == 1);
+	zk_member_note_room(m, from, (flags & PING_ROOM) != 0);
+	zk_member_note_keeps(m, from, (flags & PING_KEEPS) != 0);
 	zk_member_note_digest(m, from, index, digest);
 	lease = zk_member_leads(m) && m->leading == zk_member_raft(m)->term
 	    ? find_lease(m, session)
@@ -394,10 +401,14 @@ zk_member_tick_session(struct zk_member *m)
 	}
 	if (m->now.mono_ms - m->lease_from_ms >= 3ull * interval)
 		set_state(m, ZK_STATE_SUSPENDED);
-	/* That its disk is full the leader must hear while there is reserve. */
+	/*
+	 * That its disk is full the leader must hear while there is reserve;
+	 * and it may be waiting for what others had to take over.
+	 */
 	if (leader != 0 && !zk_member_leads(m) &&
 	    (m->now.mono_ms - m->ping_ms >= interval ||
-	        m->told_room != zk_member_has_room(m)))
+	        m->told_room != zk_member_has_room(m) ||
+	        m->told_keeps != zk_member_keeps(m)))
 		ping(m, leader);
 }
 

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -239,6 +240,50 @@ zk_member_quorum_has_room(struct zk_member *m)
 	return with_room > voters / 2;
 }
 
+/* --- what hosts keep ------------------------------------------------------ */
+
+bool
+zk_member_keeps(const struct zk_member *m)
+{
+	return m->options.keeps != NULL && atomic_load(m->options.keeps);
+}
+
+void
+zk_member_note_keeps(struct zk_member *m, uint64_t node, bool keeps)
+{
+	struct zk_keeper *place = NULL;
+
+	if (!zk_member_leads(m))
+		return;
+	for (size_t i = 0; i < ZK_MEMBERS_MAX; i++)
+		if (m->keepers[i].node == node ||
+		    (place == NULL && m->keepers[i].node == 0))
+			place = &m->keepers[i];
+	if (place != NULL)
+		*place = (struct zk_keeper){node, keeps};
+}
+
+const struct zk_keeper *
+zk_member_keeper(const struct zk_member *m, uint64_t node)
+{
+	for (size_t i = 0; i < ZK_MEMBERS_MAX; i++)
+		if (m->keepers[i].node == node)
+			return &m->keepers[i];
+	return NULL;
+}
+
+/* Those of members that left make room. */
+static void
+tick_keepers(struct zk_member *m)
+{
+	const struct zk_conf *conf = zk_raft_conf(zk_member_raft(m));
+
+	for (size_t i = 0; i < ZK_MEMBERS_MAX; i++)
+		if (!zk_member_leads(m) ||
+		    zk_raft_conf_slot(conf, m->keepers[i].node) < 0)
+			m->keepers[i].node = 0;
+}
+
 /* The voter that is furthest of those that are there and have room, or 0. */
 static uint64_t
 find_heir(const struct zk_member *m)
@@ -268,6 +313,7 @@ zk_member_tick_room(struct zk_member *m)
 	uint64_t heir;
 
 	tick_claims(m);
+	tick_keepers(m);
 	if (!zk_member_leads(m)) {
 		memset(m->full, 0, sizeof(m->full));
 		m->yield_ms = 0;

@@ -400,6 +400,7 @@ open_member(struct zk_node *node)
 	    .founders = node->options.founders,
 	    .roster = node->options.roster,
 	    .legacy = node->options.legacy,
+	    .keeps = node->options.keeps,
 	    .sink =
 	        {
 	            .arg = node,

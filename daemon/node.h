@@ -77,6 +77,7 @@ struct zk_node_options {
 	void (*changed)(void *arg, const struct zk_change *change);
 	/* As for the member.  Node thread. */
 	bool (*cares)(void *arg);
+	const _Atomic bool *keeps; /* as for the member */
 	/*
 	 * A snapshot will become the tree in this turn (now; else one is
 	 * offered: whether it may), and has become it; the latter comes

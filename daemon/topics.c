@@ -316,6 +316,14 @@ on_fatal(void *arg, int rc, const char *what)
 	t->options.fatal(t->options.arg, rc, what);
 }
 
+static _Atomic bool keeps = true;
+
+const _Atomic bool *
+zk_topics_keeps(void)
+{
+	return &keeps;
+}
+
 static void
 init_sync(struct zk_topics *t)
 {
@@ -367,6 +375,7 @@ zk_topics_open(const struct zk_topics_options *options, char **ret_why,
 	node.seed |= 1;
 	node.sessions = (struct zk_broker_sessions){t, own_session, is_over};
 	node.arg = t;
+	node.keeps = &keeps;
 	t->options = *options;
 	init_sync(t);
 	rc = zk_topics_node_open(&node, ret_why, &t->node);

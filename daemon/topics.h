@@ -28,6 +28,12 @@ struct zk_topics_options {
 };
 
 /*
+ * Whether replicas are on this host, for as long as the process lives; true
+ * until it is known.
+ */
+const _Atomic bool *zk_topics_keeps(void);
+
+/*
  * See zk_broker_claim(): before anything else is done with the store.  On
  * failure *ret_why gets a malloc'd line.
  */

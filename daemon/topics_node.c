@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -171,6 +172,9 @@ turn(struct zk_topics_node *node, struct zk_batch *batch)
 	}
 	node->turns++;
 	publish_status(node, now.mono_ms);
+	if (node->options.keeps != NULL)
+		atomic_store(node->options.keeps,
+		    zk_broker_keeps(node->broker));
 	if (batch->refused)
 		node->options.network->resume(node->options.network->arg);
 	return has_more(node) ? 0 : wait_ms;

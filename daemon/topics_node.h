@@ -29,6 +29,7 @@ struct zk_topics_node_options {
 	/* As of struct zk_node_options.  Does not return. */
 	void (*fatal)(void *arg, int rc, const char *what);
 	void *arg;
+	_Atomic bool *keeps; /* set: replicas are here.  NULL: no matter */
 };
 
 /* Codes as of zk_broker_open(); *ret_why as of zk_store_open(). */

@@ -528,6 +528,12 @@ zk_broker_counts(const struct zk_broker *b)
 	return &b->counts;
 }
 
+bool
+zk_broker_keeps(const struct zk_broker *b)
+{
+	return b->replica_count > 0;
+}
+
 void
 zk_broker_usage(struct zk_broker *b, struct zk_broker_usage *ret_usage)
 {

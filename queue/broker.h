@@ -205,6 +205,9 @@ struct zk_broker_counts {
 };
 const struct zk_broker_counts *zk_broker_counts(const struct zk_broker *broker);
 
+/* Whether any replica is here still.  Broker's thread. */
+bool zk_broker_keeps(const struct zk_broker *broker);
+
 struct zk_broker_usage {
 	uint64_t partitions, replicas, leading, awake;
 	uint64_t file_bytes, free_bytes; /* of the file: used, and reusable */

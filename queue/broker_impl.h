@@ -290,6 +290,7 @@ struct zk_broker {
 	struct zk_broker_options options;
 	struct zk_plog *plog;
 	uint64_t session; /* of this run, as a writer and as a host */
+	uint64_t replica_count;
 	/* The tree's, as the turn began; one that a leader says is over. */
 	uint64_t holder, holder_over;
 	struct zk_broker_time now;

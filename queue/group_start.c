@@ -208,6 +208,7 @@ zk_group_open(struct zk_part *part, const struct zk_pstate *state)
 	if (g->raft.last_index > g->state.commit_index)
 		g->found_index = g->raft.last_index;
 	part->group = g;
+	b->replica_count++;
 	part->info_changed = true;
 	b->awake_count++;
 	b->shares_stale = true;
@@ -253,6 +254,7 @@ zk_group_close(struct zk_group *g)
 	zk_late_forget(g);
 	b->shares_stale = true;
 	g->part->group = NULL;
+	b->replica_count--;
 	g->part->info_changed = true;
 	zk_writers_fini(&g->writers);
 	free(g->heads);

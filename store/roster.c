@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "base/codec.h"
 #include "base/err.h"
+#include "store/topic.h"
 
 /*
  * ROSTER row: key id; value: node u64, since u64, role u8, name and address
@@ -320,6 +321,8 @@ count_staying(const struct zk_roster *roster)
 static int
 remove_member(struct zk_apply *ap, struct change *c)
 {
+	int rc;
+
 	if (c->old == NULL)
 		return -ENOENT;
 	if (c->old->node == 0)
@@ -329,7 +332,9 @@ remove_member(struct zk_apply *ap, struct change *c)
 	if (c->old->role == ZK_ROSTER_VOTER && count_staying(c->roster) == 1)
 		return -EBUSY;
 	c->row.role = ZK_ROSTER_LEAVING;
-	return put_row(ap->tx, &c->row);
+	rc = put_row(ap->tx, &c->row);
+	/* What it keeps of topics others take over before it goes. */
+	return rc == 0 ? zk_topics_replace(ap) : rc;
 }
 
 static int

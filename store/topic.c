@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 
 #include "base/assert.h"
@@ -10,14 +11,41 @@
 #include "base/err.h"
 #include "store/group.h"
 #include "store/placement.h"
+#include "store/roster.h"
 #include "store/special.h"
 #include "store/store.h"
 
 /* --- members and placement ------------------------------------------------ */
 
+/* Drops those who are to leave, but not all. */
+static int
+drop_leaving(struct zk_tx *tx, uint64_t *ids, size_t *count)
+{
+	struct zk_roster *roster = malloc(sizeof(*roster));
+	size_t stay = 0;
+	int rc;
+
+	if (roster == NULL)
+		return tx->fatal = -ENOMEM;
+	rc = zk_roster_load(tx, roster);
+	for (size_t i = 0; rc == 0 && i < *count; i++) {
+		const struct zk_roster_row *row =
+		    zk_roster_find_node(roster, ids[i]);
+
+		if (row != NULL && row->role == ZK_ROSTER_LEAVING)
+			continue;
+		ids[stay++] = ids[i];
+	}
+	free(roster);
+	if (rc == 0 && stay > 0)
+		*count = stay;
+	return rc;
+}
+
 /*
- * The voters of the membership in force.  The encoding is that of consensus/
- * (zk_conf_encode): a u8 count, a u32 with a bit for each voter, then the ids.
+ * The voters of the membership in force who are to stay.  The encoding is that
+ * of consensus/ (zk_conf_encode): a u8 count, a u32 with a bit for each voter,
+ * then the ids.
  */
 static int
 load_members(struct zk_tx *tx, struct zk_placement *ret_placement)
@@ -44,8 +72,10 @@ load_members(struct zk_tx *tx, struct zk_placement *ret_placement)
 	}
 	if (!zk_dec_done(&dec) || n == 0)
 		return tx->fatal = -ZK_ECORRUPT;
-	zk_placement_init(ret_placement, ids, n);
-	return 0;
+	rc = drop_leaving(tx, ids, &n);
+	if (rc == 0)
+		zk_placement_init(ret_placement, ids, n);
+	return rc;
 }
 
 static int
