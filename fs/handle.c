@@ -10,6 +10,7 @@
 #include "fs/next.h"
 #include "fs/proc.h"
 #include "fs/topic.h"
+#include "fs/trunc.h"
 
 /* --- numbers -------------------------------------------------------------- */
 
@@ -239,17 +240,6 @@ release_answer(struct zk_call *call, const struct zk_outcome *out)
 	zk_handle_released(call->fs, call->cmd.ino);
 }
 
-/* Under the lock: no more than what it was tied for. */
-static void
-untie_trunc(struct zk_inode *inode, struct zk_handle *handle)
-{
-	if (!handle->trunc)
-		return;
-	handle->trunc = false;
-	ZK_ASSERT(inode->truncs > 0);
-	inode->truncs--;
-}
-
 /* Made early, so that the end cannot fail for want of memory. */
 static struct zk_call *
 make_release(struct zk_fs *fs)
@@ -283,9 +273,8 @@ tie_locked(struct zk_fs *fs, struct zk_handle *handle, enum zk_handle_tie tie,
 		handle->locked = true;
 		break;
 	case ZK_TIE_TRUNC:
-		if (!handle->trunc && inode != NULL)
-			inode->truncs++;
-		handle->trunc = inode != NULL;
+		if (inode != NULL)
+			zk_trunc_begin(&fs->inodes, inode, handle);
 		break;
 	}
 	return release;
@@ -332,7 +321,7 @@ detach(struct zk_fs *fs, struct zk_handle *handle, bool release)
 
 	if (inode == NULL)
 		return false;
-	untie_trunc(inode, handle);
+	zk_trunc_end(&fs->inodes, inode, handle);
 	ZK_ASSERT(inode->opens > 0);
 	inode->opens--;
 	inode->closers -= handle->release != NULL;
@@ -354,7 +343,7 @@ zk_handle_close(struct zk_fs *fs, struct zk_handle *handle)
 
 	zk_topic_close(fs, handle);
 	(void)pthread_mutex_lock(&fs->inodes.lock);
-	trunc = handle->trunc && !handle->refused;
+	trunc = zk_trunc_owes(&fs->inodes, handle);
 	needed = release != NULL && (handle->owner || handle->locked || trunc);
 	if (needed) {
 		release->cmd.ino = ino;
@@ -463,12 +452,11 @@ zk_handle_stamp(struct zk_fs *fs, fuse_req_t req, struct zk_handle *handle,
 {
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
 	struct zk_expect expect = {.ino = 0};
-	struct zk_inode *inode;
 
 	if (ctx->uid != 0)
 		cmd->flags |= ZK_F_KILL_PRIV;
+	(void)pthread_mutex_lock(&fs->inodes.lock);
 	if (handle != NULL) {
-		(void)pthread_mutex_lock(&fs->inodes.lock);
 		cmd->handle = handle->id;
 		unfresh(handle);
 		if (handle->owner || handle->locked) {
@@ -480,14 +468,9 @@ zk_handle_stamp(struct zk_fs *fs, fuse_req_t req, struct zk_handle *handle,
 			cmd->expect = handle->expect;
 			handle->expects = false;
 		}
-		inode = zk_inodes_find(&fs->inodes, handle->ino);
-		if (handle->trunc)
-			cmd->flags |= ZK_F_TRUNCATE;
-		handle->refused = false;
-		if (inode != NULL)
-			untie_trunc(inode, handle);
-		(void)pthread_mutex_unlock(&fs->inodes.lock);
 	}
+	zk_trunc_stamp(fs, handle, cmd);
+	(void)pthread_mutex_unlock(&fs->inodes.lock);
 	if ((cmd->flags & ZK_F_FENCED) != 0 &&
 	    cmd->session != fs->port.session(fs->port.impl))
 		return -ESTALE;
@@ -504,12 +487,16 @@ void
 zk_handle_unstamp(struct zk_fs *fs, struct zk_handle *handle,
     const struct zk_command *cmd)
 {
+	struct zk_inode *inode;
+
 	if (handle == NULL)
 		return;
 	(void)pthread_mutex_lock(&fs->inodes.lock);
-	if ((cmd->flags & ZK_F_TRUNCATE) != 0) {
+	inode = zk_inodes_find(&fs->inodes, handle->ino);
+	if (inode != NULL && handle->carried &&
+	    (cmd->flags & ZK_F_TRUNCATE) != 0) {
 		(void)zk_handle_tie_locked(fs, handle, ZK_TIE_TRUNC);
-		handle->refused = true;
+		zk_trunc_refused(&fs->inodes, inode, handle);
 	}
 	(void)pthread_mutex_unlock(&fs->inodes.lock);
 	if (handle->met.ino != 0)

@@ -37,8 +37,10 @@ struct zk_handle {
 	bool locked;             /* took a lock */
 	bool fresh;              /* in the inode's list of that name */
 	LIST_ENTRY(zk_handle) fresh_link;
-	bool trunc;   /* opened with O_TRUNC, which is not yet done */
-	bool refused; /* the write that was to do it was: closing does not */
+	bool trunc;        /* opened with O_TRUNC, which is not yet done */
+	uint64_t trunc_at; /* what the inode had `emptied` then */
+	bool carried;      /* its last change was to do it */
+	bool refused;      /* that change was: closing does not */
 
 	struct zk_expect
 	    met;      /* what its last change was to meet; ino 0: none */

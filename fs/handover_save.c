@@ -11,6 +11,7 @@
 #include "fs/impl.h"
 #include "fs/next.h"
 #include "fs/topic.h"
+#include "fs/trunc.h"
 
 /* The other half is handover_take.c.  Nothing else runs meanwhile. */
 
@@ -91,8 +92,10 @@ save_topic(struct zk_enc *enc, const struct zk_handle *h)
 }
 
 static void
-save_handle(struct zk_enc *enc, const struct zk_handle *h)
+save_handle(struct zk_enc *enc, struct zk_inodes *t, const struct zk_handle *h)
 {
+	const bool settled = h->trunc && !zk_trunc_owes(t, h);
+
 	zk_enc_u64(enc, h->fh);
 	zk_enc_u64(enc, h->id);
 	zk_enc_u64(enc, h->ino);
@@ -107,7 +110,7 @@ save_handle(struct zk_enc *enc, const struct zk_handle *h)
 	enc_bool(enc, h->locked);
 	enc_bool(enc, h->fresh);
 	enc_bool(enc, h->trunc);
-	enc_bool(enc, h->refused);
+	enc_bool(enc, h->refused || settled);
 	enc_bool(enc, h->expects);
 	zk_enc_u64(enc, h->expect);
 	save_expect(enc, &h->met);
@@ -122,7 +125,7 @@ save_handle(struct zk_enc *enc, const struct zk_handle *h)
 
 /* The last one first: they are put before each other. */
 static void
-save_handles(struct zk_enc *enc, const struct zk_inodes *t)
+save_handles(struct zk_enc *enc, struct zk_inodes *t)
 {
 	const struct zk_handle **list, *h;
 	size_t count = 0, n = 0;
@@ -138,7 +141,7 @@ save_handles(struct zk_enc *enc, const struct zk_inodes *t)
 	LIST_FOREACH(h, &t->handles, link)
 	list[n++] = h;
 	while (n-- > 0)
-		save_handle(enc, list[n]);
+		save_handle(enc, t, list[n]);
 	free(list);
 }
 
@@ -211,7 +214,7 @@ save_rest(struct zk_enc *enc, const struct zk_fs *fs)
 }
 
 static void
-save(struct zk_enc *enc, const struct zk_fs *fs)
+save(struct zk_enc *enc, struct zk_fs *fs)
 {
 	zk_enc_u32(enc, ZK_HANDOVER_FORMAT);
 	zk_enc_bytes(enc, fs->init, atomic_load(&fs->init_len));

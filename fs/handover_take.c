@@ -11,6 +11,7 @@
 #include "fs/init.h"
 #include "fs/next.h"
 #include "fs/topic.h"
+#include "fs/trunc.h"
 
 /* The other half is handover_save.c.  Before any thread runs. */
 
@@ -159,6 +160,7 @@ take_topic(struct zk_fs *fs, struct zk_dec *dec, struct zk_handle *h,
 static void
 attach(struct zk_fs *fs, struct zk_handle *h, bool fresh, bool trunc)
 {
+	const bool refused = h->refused;
 	struct zk_inode *inode;
 
 	(void)pthread_mutex_lock(&fs->inodes.lock);
@@ -170,8 +172,9 @@ attach(struct zk_fs *fs, struct zk_handle *h, bool fresh, bool trunc)
 	if (inode != NULL && h->topic_file != NULL && h->topic_file->counted)
 		inode->closers++;
 	if (inode != NULL && trunc) {
-		inode->truncs++;
-		h->trunc = true;
+		zk_trunc_begin(&fs->inodes, inode, h);
+		if (refused)
+			zk_trunc_refused(&fs->inodes, inode, h);
 	}
 	(void)pthread_mutex_unlock(&fs->inodes.lock);
 }

@@ -2,6 +2,7 @@
 #define ZK_FS_INODE_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -27,6 +28,8 @@ struct zk_inode {
 	uint32_t opens;     /* open files */
 	uint32_t closers;   /* open files whose end is a command */
 	uint32_t truncs;    /* open files with a truncation still to come */
+	uint32_t owed;      /* of those, whose close would be it */
+	uint64_t emptied;   /* truncations done with a change so far */
 	uint32_t releasing; /* commands of closed files under way */
 	uint32_t unlocking; /* commands that drop POSIX locks under way */
 	uint64_t faces;     /* bits: each has an open file that appends */
@@ -59,6 +62,7 @@ struct zk_inodes {
 	pthread_mutex_t lock; /* protects everything here and below */
 	struct zk_inode **buckets;
 	size_t bucket_count, count;
+	atomic_size_t owed; /* the sum of all inodes; readable without it */
 	LIST_HEAD(zk_handle_list, zk_handle) handles; /* all open files */
 	/* One that is topical goes; with the lock held. */
 	void (*forgot)(void *arg, uint64_t ino);

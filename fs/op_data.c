@@ -12,6 +12,7 @@
 #include "fs/ops.h"
 #include "fs/reply.h"
 #include "fs/topic.h"
+#include "fs/trunc.h"
 
 /* One request is one look at the tree, so it never shows two versions. */
 static void
@@ -103,6 +104,7 @@ correct_cache(struct zk_call *call)
 	struct zk_inode *inode;
 	bool set_id = false;
 
+	zk_trunc_done(fs, cmd);
 	/* It has put appended data where it thinks the end is. */
 	if ((cmd->flags & ZK_F_TRUNCATE) != 0 ||
 	    ((cmd->flags & ZK_F_APPEND) != 0 && !call->handle->direct))
@@ -170,9 +172,7 @@ refuse_size(fuse_req_t req, struct zk_handle *handle)
 {
 	struct zk_fs *fs = zk_fs_of(req);
 
-	(void)pthread_mutex_lock(&fs->inodes.lock);
-	handle->refused = handle->trunc;
-	(void)pthread_mutex_unlock(&fs->inodes.lock);
+	zk_trunc_refuse(fs, handle);
 	zk_reply_rc(req, -EFBIG);
 }
 

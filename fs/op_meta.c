@@ -9,6 +9,7 @@
 #include "fs/ops.h"
 #include "fs/reply.h"
 #include "fs/topic.h"
+#include "fs/trunc.h"
 
 /* A name may lead elsewhere between two looks; not often. */
 #define FIND_TRIES 8
@@ -271,6 +272,7 @@ getattr_answer(struct zk_call *call, const struct zk_outcome *out)
 		zk_reply_rc_ino(call->req, out->rc);
 		return;
 	}
+	zk_trunc_done(call->fs, &call->cmd);
 	zk_replay_touched(call->fs, call->cmd.ino, true);
 	zk_notify_hold(call->fs, call->cmd.ino, DIGEST_MS);
 	zk_reply_attr(call->fs, call->req, &out->attr, true);
@@ -293,7 +295,7 @@ truncate_first(struct zk_fs *fs, fuse_req_t req, struct zk_handle *handle)
 	int rc;
 
 	(void)pthread_mutex_lock(&fs->inodes.lock);
-	pending = handle->trunc;
+	pending = zk_trunc_owes(&fs->inodes, handle);
 	(void)pthread_mutex_unlock(&fs->inodes.lock);
 	if (!pending)
 		return false;

@@ -14,6 +14,7 @@
 #include "fs/ops.h"
 #include "fs/reply.h"
 #include "fs/topic.h"
+#include "fs/trunc.h"
 
 /*
  * A page cache cannot show two sizes of a file at once: who has opened it
@@ -458,6 +459,7 @@ fsync_answer(struct zk_call *call, const struct zk_outcome *out)
 	if (out->rc < 0)
 		zk_handle_unstamp(call->fs, call->handle, &call->cmd);
 	else if ((call->cmd.flags & ZK_F_TRUNCATE) != 0) {
+		zk_trunc_done(call->fs, &call->cmd);
 		zk_notify_inode(call->fs, call->cmd.ino, true);
 		zk_replay_touched(call->fs, call->cmd.ino, true);
 	}
@@ -522,7 +524,7 @@ zk_op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync,
 
 	(void)datasync;
 	(void)pthread_mutex_lock(&fs->inodes.lock);
-	trunc = handle->trunc && !handle->refused;
+	trunc = zk_trunc_owes(&fs->inodes, handle);
 	(void)pthread_mutex_unlock(&fs->inodes.lock);
 	/* sync(1) opens for reading: it asks for what others have done. */
 	if (!trunc && (handle->flags & O_ACCMODE) == O_RDONLY &&

@@ -8,6 +8,7 @@
 #include "fs/ops.h"
 #include "fs/reply.h"
 #include "fs/topic.h"
+#include "fs/trunc.h"
 
 static void
 answer(struct zk_call *call, const struct zk_outcome *out)
@@ -16,6 +17,10 @@ answer(struct zk_call *call, const struct zk_outcome *out)
 		zk_handle_unstamp(call->fs, call->handle, &call->cmd);
 		zk_reply_rc_ino(call->req, out->rc);
 		return;
+	}
+	if ((call->cmd.flags & ZK_F_TRUNCATE) != 0) {
+		zk_trunc_done(call->fs, &call->cmd);
+		zk_notify_inode(call->fs, call->cmd.ino, true);
 	}
 	zk_reply_attr(call->fs, call->req, &out->attr, true);
 }
@@ -135,7 +140,12 @@ zk_op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 	fill(&cmd, attr, to_set);
 	if ((cmd.flags & ZK_SET_SIZE) != 0)
 		rc = check_size(fs, req, &cmd, handle);
-	else
+	else if ((cmd.flags & (ZK_SET_MTIME | ZK_SET_MTIME_NOW)) != 0 &&
+	    zk_trunc_is_owed(fs, ino)) {
+		/* Emptied only when it is closed, it would lose that time. */
+		cmd.flags |= ZK_SET_SIZE;
+		rc = zk_handle_stamp(fs, req, handle, &cmd);
+	} else
 		handle = NULL;
 	if (rc < 0)
 		zk_reply_rc_ino(req, rc);

@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "fs/control.h"
 #include "fs/impl.h"
+#include "fs/trunc.h"
 
 void
 zk_reply_rc(fuse_req_t req, int rc)
@@ -208,6 +209,7 @@ zk_late_change(struct zk_call *call, const struct zk_outcome *out)
 
 	if (out->rc < 0)
 		return;
+	zk_trunc_done(fs, cmd);
 	if (cmd->name_len > 0 && cmd->op != ZK_OP_XATTR_SET &&
 	    cmd->op != ZK_OP_XATTR_REMOVE)
 		zk_notify_name(fs, cmd->ino, cmd->name, cmd->name_len);

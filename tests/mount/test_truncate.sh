@@ -136,6 +136,96 @@ os.close(fd)
 assert open(path, "rb").read() == b"onetwo"
 END
 
+# What was written after the open that was to empty the file stays.
+check "the file of a lock keeps what is written while it is held" bash -c '
+	echo old >lock
+	(flock 9 && echo "$$" >lock && [ "$(cat lock)" = "$$" ]) 9>lock
+	[ "$(cat lock)" = "$$" ]'
+check "appends to a file that somebody has opened with > are kept" bash -c '
+	echo old >log
+	exec 9>log
+	for i in 1 2 3 4 5 6 7 8; do echo "$i" >>log & done
+	wait
+	[ "$(sort log | tr -d "\n")" = 12345678 ] || exit 1
+	exec 9>&-
+	[ "$(sort log | tr -d "\n")" = 12345678 ]'
+check "whoever changes it, it was empty before" python3 - f <<'END'
+import os, sys
+path = sys.argv[1]
+def value():
+    with open(path, "rb") as f:
+        return f.read()
+def write_at_3():
+    fd = os.open(path, os.O_WRONLY)
+    assert os.pwrite(fd, b"new", 3) == 3
+    os.close(fd)
+def replace():
+    fd = os.open(path, os.O_WRONLY | os.O_TRUNC)
+    os.write(fd, b"new")
+    os.close(fd)
+def allocate():
+    fd = os.open(path, os.O_WRONLY)
+    os.posix_fallocate(fd, 0, 3)
+    os.close(fd)
+for change, wanted in ((write_at_3, bytes(3) + b"new"), (replace, b"new"),
+        (allocate, bytes(3)), (lambda: os.truncate(path, 5), bytes(5))):
+    for others in 1, 3:
+        with open(path, "wb") as f:
+            f.write(b"x" * 9000)
+        fds = [os.open(path, os.O_WRONLY | os.O_TRUNC) for _ in range(others)]
+        reader = os.open(path, os.O_RDONLY)
+        assert os.read(reader, 9001) == b"x" * 9000
+        change()
+        assert value() == wanted, value()
+        assert os.pread(reader, 9000, 0) == wanted
+        assert os.lseek(fds[0], 0, os.SEEK_END) == len(wanted)
+        os.fsync(fds[0])
+        assert value() == wanted, value()
+        for fd in fds[1:]:
+            os.close(fd)
+        os.close(reader)
+        assert value() == wanted, value()
+        # The first write is a whole value all the same.
+        assert os.pwrite(fds[0], b"v", 0) == 1
+        os.close(fds[0])
+        assert value() == b"v", value()
+END
+check "one that was refused its value leaves the file to others" \
+    python3 - f <<'END'
+import errno, os, sys
+path = sys.argv[1]
+with open(path, "wb") as f:
+    f.write(b"old ")
+fd = os.open(path, os.O_WRONLY | os.O_TRUNC)
+try:
+    os.pwrite(fd, b"x", 1 << 40)
+    raise SystemExit("accepted")
+except OSError as e:
+    assert e.errno == errno.EFBIG, e
+other = os.open(path, os.O_WRONLY | os.O_APPEND)
+os.write(other, b"and new")
+os.close(other)
+os.close(fd)
+assert open(path, "rb").read() == b"old and new"
+END
+check "O_TRUNC | O_APPEND: what others append stays, too" python3 - f <<'END'
+import os, sys
+path = sys.argv[1]
+with open(path, "wb") as f:
+    f.write(b"old")
+fds = [os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_APPEND) for _ in "12"]
+os.write(fds[1], b"one ")
+os.write(fds[0], b"two")
+for fd in fds:
+    os.close(fd)
+assert open(path, "rb").read() == b"one two"
+END
+check "times that are set before the close stay (cp -p of an empty file)" \
+    bash -c '
+	: >empty && touch -d @1000000000 empty && echo old >copy
+	cp -p empty copy && [ ! -s copy ] &&
+	[ "$(stat -c %Y copy)" = 1000000000 ]'
+
 # Durable before the next open returns: not a matter of a later flush.
 echo old >durable
 bash -c ': >durable; exec 3<durable'
