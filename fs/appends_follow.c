@@ -133,6 +133,14 @@ zk_appends_forgot(void *arg, uint64_t ino)
 	(void)pthread_mutex_unlock(&appends->lock);
 }
 
+/* Under the lock. */
+static void
+list_again(struct zk_appends *appends, struct zk_append_topic *t)
+{
+	t->changed = true;
+	atomic_store(&appends->work, true);
+}
+
 void
 zk_appends_tree(struct zk_fs *fs, const struct zk_change *change)
 {
@@ -144,12 +152,14 @@ zk_appends_tree(struct zk_fs *fs, const struct zk_change *change)
 	        change->kind != ZK_CHANGE_CREATE))
 		return;
 	(void)pthread_mutex_lock(&appends->lock);
-	for (size_t i = 0; i < ZK_APPENDS_BUCKETS; i++)
+	if (change != NULL) {
+		t = *topic_place_of(appends, change->parent);
+		if (t != NULL)
+			list_again(appends, t);
+	}
+	for (size_t i = 0; change == NULL && i < ZK_APPENDS_BUCKETS; i++)
 		for (t = appends->topics[i]; t != NULL; t = t->next)
-			if (change == NULL || t->ino == change->parent) {
-				t->changed = true;
-				atomic_store(&appends->work, true);
-			}
+			list_again(appends, t);
 	(void)pthread_mutex_unlock(&appends->lock);
 	zk_appends_kick(fs);
 }

@@ -51,13 +51,13 @@ due_now(struct zk_part *part)
 void
 zk_follow_end(struct zk_part *part)
 {
-	struct zk_part **at = &part->broker->followed;
+	struct zk_part *next = part->follow.next;
 
 	if (!part->follow.on)
 		return;
-	while (*at != part)
-		at = &(*at)->follow.next;
-	*at = part->follow.next;
+	*part->follow.at = next;
+	if (next != NULL)
+		next->follow.at = part->follow.at;
 	part->follow.on = false;
 }
 
@@ -79,6 +79,9 @@ zk_follow_submit(struct zk_broker *b, struct zk_request *request)
 		part->follow.on = true;
 		part->follow.heard = false;
 		part->follow.next = b->followed;
+		part->follow.at = &b->followed;
+		if (b->followed != NULL)
+			b->followed->follow.at = &part->follow.next;
 		b->followed = part;
 		part->follow.node = 0;
 		due_now(part);

@@ -25,6 +25,7 @@ struct zk_follow {
 	bool on;              /* this host follows */
 	bool heard;           /* where it ends, since then */
 	struct zk_part *next; /* that it follows */
+	struct zk_part **at;  /* what leads to this one */
 	uint64_t node;        /* who was asked; 0: nobody */
 	uint64_t ms;          /* when to look at it again */
 	uint64_t asked_ms;    /* not known to have arrived; 0: it has */

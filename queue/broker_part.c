@@ -175,8 +175,13 @@ zk_part_forget_gone(struct zk_broker *b)
 bool
 zk_part_is_local(const struct zk_part *part)
 {
-	return part->group != NULL && zk_group_is_readable(part->group) &&
-	    part->group->end >= part->told;
+	const struct zk_group *g = part->group;
+
+	if (g == NULL || !zk_group_is_readable(g) || g->end < part->told)
+		return false;
+	/* One that is to leave may have left, and hears of nothing any more. */
+	return part->spec.id == 0 || zk_group_leads(g) ||
+	    zk_spec_has(&part->spec, g->raft.self);
 }
 
 void

@@ -118,6 +118,28 @@ Test(broker_hosts, who_watches_hears_of_appends, .init = four, .fini = rig_fini)
 	cr_assert_not(rig.hosts[3].info.local);
 }
 
+/* It may have left already, and then it would hear of nothing any more. */
+Test(broker_hosts, who_is_to_leave_is_not_read_from, .init = three,
+    .fini = rig_fini)
+{
+	struct zk_partition_info info;
+	uint64_t end = 0;
+
+	(void)leader();
+	rig_spec(&spec, 7, 1);
+	rig_set(&spec);
+	rig_run(5);
+	for (unsigned i = 0; i < 60; i++) {
+		end = rig_append_ok(0, "one\n") + 4;
+		cr_assert_eq(
+		    zk_broker_info(rig.hosts[2].broker, RIG_PART, &info), 0);
+		cr_assert(!info.local || info.end == end,
+		    "it tells an end of before");
+		rig_run(20);
+	}
+	cr_assert_not(info.local);
+}
+
 Test(broker_hosts, a_lost_leader_is_replaced_and_nothing_is_lost, .init = three,
     .fini = rig_fini)
 {
