@@ -44,6 +44,13 @@ daemon_pid()
 	done | head -n 1
 }
 
+# Whatever DATA says; nothing if the mount does not answer.
+data_in_use()
+{
+	timeout 5 sed -n 's/^data: //p' "$MOUNT/.zkfs/status" 2>/dev/null ||
+	    true
+}
+
 # A command that another package brings is no use without it.
 needs()
 {
@@ -69,6 +76,8 @@ LINES
 start()
 {
 	if is_mounted && is_answering; then
+		data=$(data_in_use)
+		DATA=${data:-$DATA}
 		echo "zkfs is running on $MOUNT already (pid $(daemon_pid))."
 		show_lines
 		return
@@ -93,8 +102,7 @@ stop()
 	fi
 	[ "$(id -u)" -eq 0 ] || fail "only root can unmount: sudo make stop"
 	pid=$(daemon_pid)
-	data=$(timeout 5 sed -n 's/^data: //p' "$MOUNT/.zkfs/status" \
-	    2>/dev/null) || data=
+	data=$(data_in_use)
 	umount "$MOUNT" ||
 	    fail "$MOUNT is in use; end what uses it (fuser -vm $MOUNT)"
 	if [ -n "$pid" ]; then

@@ -24,6 +24,9 @@ same "is a zkfs" fuse.zkfs "$(findmnt -no FSTYPE --mountpoint "$M")"
 check "is usable" bash -c 'echo v >"$1/f"; cat "$1/f"' sh "$M"
 check "a second run" quickstart start
 check "finds it running" said "running on $M already (pid $first)"
+D="$WORK/elsewhere" quickstart start
+check "a run with another DATA says what keeps the tree" \
+    said "$WORK/the data, here keeps the tree."
 D="$WORK/elsewhere" quickstart stop
 check "stop says what keeps the tree, whatever DATA is" \
     said "$WORK/the data, here keeps the tree."
