@@ -43,8 +43,10 @@ zk_enc_raw(struct zk_enc *enc, const void *data, size_t len)
 		enc->failed = true;
 		return;
 	}
-	if (len > 0)
+	if (len > 0) {
+		ZK_ASSERT(enc->buf && data);
 		memcpy(enc->buf + enc->len, data, len);
+	}
 	enc->len += len;
 }
 

@@ -8,7 +8,6 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <stdnoreturn.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -81,7 +80,7 @@ hear(struct watch *watch, int fd)
 		watch->dir[0] = '\0';
 }
 
-static noreturn void
+static _Noreturn void
 serve(int fd, int signal_fd, pid_t daemon)
 {
 	static struct watch watch;
@@ -109,7 +108,7 @@ serve(int fd, int signal_fd, pid_t daemon)
 	}
 }
 
-static noreturn void
+static _Noreturn void
 become_guard(int fd, pid_t daemon)
 {
 	sigset_t all, ended;

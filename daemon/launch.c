@@ -226,7 +226,7 @@ wait_for_report(const struct waiter *waiter, struct zk_fault *ret_fault)
 	    (int)(patience / 1000));
 }
 
-static noreturn void
+static _Noreturn void
 first_process(struct waiter *waiter)
 {
 	struct zk_fault fault = {.status = ZK_EXIT_OK};
@@ -387,7 +387,7 @@ zk_launch_ready(struct zk_launch *launch)
 	send_report(launch, &ready);
 }
 
-noreturn void
+_Noreturn void
 zk_launch_fail(struct zk_launch *launch, const struct zk_fault *fault)
 {
 	ZK_ASSERT(fault->status != ZK_EXIT_OK);

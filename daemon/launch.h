@@ -2,7 +2,6 @@
 #define ZK_DAEMON_LAUNCH_H
 
 #include <stdbool.h>
-#include <stdnoreturn.h>
 
 #include "daemon/fault.h"
 
@@ -52,7 +51,7 @@ void zk_launch_ready(struct zk_launch *launch);
  * caller's stderr, by way of the first process, and _exit with its status.
  * After zk_launch_ready() the line goes nowhere; the status still counts.
  */
-noreturn void zk_launch_fail(struct zk_launch *launch,
+_Noreturn void zk_launch_fail(struct zk_launch *launch,
     const struct zk_fault *fault);
 
 /*

@@ -4,7 +4,6 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <stdnoreturn.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/random.h>
@@ -484,7 +483,7 @@ begin(struct zk_fault *ret_fault)
 	return 0;
 }
 
-static noreturn void
+static _Noreturn void
 fail(const struct zk_fault *fault)
 {
 	const bool can_go_back = the.taken && the.node == NULL;

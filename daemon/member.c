@@ -263,6 +263,21 @@ zk_member_state_text(enum zk_member_state state)
 	return "";
 }
 
+const char *
+zk_member_role_text(enum zk_role role)
+{
+	switch (role) {
+	case ZK_FOLLOWER:
+		return "follower";
+	case ZK_PRECANDIDATE:
+	case ZK_CANDIDATE:
+		return "candidate";
+	case ZK_LEADER:
+		return "leader";
+	}
+	return "";
+}
+
 uint64_t
 zk_member_session(const struct zk_member *m)
 {

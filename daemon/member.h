@@ -146,6 +146,7 @@ int zk_member_end(struct zk_member *member, uint32_t *ret_wait_ms);
 
 enum zk_member_state zk_member_state(const struct zk_member *member);
 const char *zk_member_state_text(enum zk_member_state state);
+const char *zk_member_role_text(enum zk_role role);
 uint64_t zk_member_session(const struct zk_member *member); /* 0: none */
 /*
  * When, in mono_ms, the session is over unless a turn before then says

@@ -103,7 +103,7 @@ struct zk_member {
 		uint64_t node; /* 0: free */
 		bool keeps;    /* as it said last */
 	} keepers[ZK_MEMBERS_MAX];
-	uint64_t yield_ms;             /* last attempt to hand over for that */
+	uint64_t yield_ms; /* last attempt to hand over for that */
 	struct zk_claim {
 		uint64_t node;          /* 0: free */
 		uint64_t index, digest; /* what it said last */

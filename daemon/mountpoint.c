@@ -8,7 +8,6 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <stdnoreturn.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -109,7 +108,7 @@ find_zkfs(const char *path, bool exact, char *ret_dir)
 	return zkfs;
 }
 
-static noreturn void
+static _Noreturn void
 probe_child(const char *dir, int fd)
 {
 	struct statfs st;

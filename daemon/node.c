@@ -182,21 +182,6 @@ on_answer(void *arg, struct zk_item_list *answered)
 
 /* --- turns ---------------------------------------------------------------- */
 
-static const char *
-role_text(enum zk_role role)
-{
-	switch (role) {
-	case ZK_FOLLOWER:
-		return "follower";
-	case ZK_PRECANDIDATE:
-	case ZK_CANDIDATE:
-		return "candidate";
-	case ZK_LEADER:
-		return "leader";
-	}
-	return "";
-}
-
 static struct zk_node_member
 member_of(const struct zk_member *m, uint32_t slot)
 {
@@ -244,7 +229,7 @@ publish_status(struct zk_node *node, uint64_t commands)
 		news |= ZK_NODE_NEWS_SESSION;
 	news |= status->sessions != seen->sessions ? ZK_NODE_NEWS_SESSIONS : 0;
 	news |= status->locks != seen->locks ? ZK_NODE_NEWS_LOCKS : 0;
-	status->role = role_text(raft->role);
+	status->role = zk_member_role_text(raft->role);
 	status->state = zk_member_state_text(zk_member_state(node->member));
 	status->leader = raft->leader;
 	status->term = raft->term;

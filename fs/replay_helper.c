@@ -6,7 +6,6 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdnoreturn.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -324,7 +323,7 @@ make_writable(void)
 	return made;
 }
 
-static noreturn void
+static _Noreturn void
 serve(void)
 {
 	static union {
@@ -359,7 +358,7 @@ serve(void)
 	}
 }
 
-static noreturn void
+static _Noreturn void
 become_helper(int socket, pid_t parent)
 {
 	static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE,
