@@ -249,6 +249,13 @@ fail(struct zk_auth *auth, enum zk_refusal reason)
 	return -EACCES;
 }
 
+/* A record of TLS that begins a handshake; no message of ours is as long. */
+static bool
+is_client_hello(const uint8_t *bytes, size_t len)
+{
+	return len >= 2 && bytes[0] == 0x16 && bytes[1] == 0x03;
+}
+
 static int
 refuse(struct zk_auth *auth, enum zk_refusal reason, struct zk_auth_out *out)
 {
@@ -443,7 +450,9 @@ zk_auth_step(struct zk_auth *auth, const uint8_t *bytes, size_t len,
 	ret_out->len = 0;
 	if (len <= HEAD_BYTES || zk_auth_length(bytes, &said) < 0 ||
 	    said != len)
-		return fail(auth, ZK_REFUSED_GARBAGE);
+		return fail(auth,
+		    is_client_hello(bytes, len) ? ZK_REFUSED_TLS
+		                                : ZK_REFUSED_GARBAGE);
 	if (bytes[HEAD_BYTES - 1] == TYPE_REFUSED &&
 	    (state == ZK_AUTH_CHALLENGE || state == ZK_AUTH_WELCOME))
 		return step_refused(auth, bytes, len);

@@ -46,7 +46,7 @@
 #define ZK_AUTH_MESSAGE_MAX  256u
 #define ZK_ENSEMBLE_BYTES    16u
 
-/* Why a connection is refused; travels as a u8. */
+/* Why a connection is refused; travels as a u8, but for MUTE. */
 #define ZK_REFUSAL_LIST(X)                                                     \
 	X(ZK_REFUSED_NOT, "not refused")                                       \
 	X(ZK_REFUSED_GARBAGE, "does not speak this protocol")                  \
@@ -64,7 +64,10 @@
 	X(ZK_REFUSED_LANES, "uses other lanes")                                \
 	X(ZK_REFUSED_FULL, "too many members are connected")                   \
 	X(ZK_REFUSED_TIMEOUT, "did not prove itself in time")                  \
-	X(ZK_REFUSED_TLS, "no agreement on TLS, or its certificate is not good")
+	X(ZK_REFUSED_TLS,                                                      \
+	    "no agreement on TLS, or its certificate is not good")             \
+	X(ZK_REFUSED_MUTE,                                                     \
+	    "closes every connection at once: TLS may be on one side only")
 
 enum zk_refusal {
 #define X(name, text) name,

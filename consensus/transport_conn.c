@@ -393,11 +393,13 @@ on_received(void *arg)
 	const size_t bytes = nng_aio_count(conn->recv_aio);
 
 	if (rc != 0 || bytes == 0) {
-		if (rc == NNG_EPEERAUTH || rc == NNG_ECRYPTO) {
-			(void)pthread_mutex_lock(&conn->lock);
-			conn->broken_tls = true;
-			(void)pthread_mutex_unlock(&conn->lock);
-		}
+		const bool tls = rc == NNG_EPEERAUTH || rc == NNG_ECRYPTO;
+
+		(void)pthread_mutex_lock(&conn->lock);
+		conn->broken_tls = tls;
+		conn->broken_mute = !tls && conn->phase == CONN_HANDSHAKE &&
+		    conn->message_len == 0;
+		(void)pthread_mutex_unlock(&conn->lock);
 		zk_conn_break(conn,
 		    bytes == 0 && (rc == 0 || rc == NNG_ECONNSHUT)
 		        ? "closed the connection"

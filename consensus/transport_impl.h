@@ -111,7 +111,8 @@ struct conn {
 	/* Protected by lock. */
 	bool closing;
 	const char *broken; /* why; NULL: it is not */
-	bool broken_tls;
+	bool broken_tls;    /* that is why */
+	bool broken_mute;   /* and nothing had come before */
 	bool dial_done, message_ready;
 	bool paused, kicked;
 	uint32_t resumes;
@@ -138,6 +139,7 @@ struct slot {
 	uint64_t up_ms;       /* UP: since when */
 	uint64_t down_ms;     /* DOWN: since when */
 	bool dialed;
+	unsigned mute; /* connections in a row that ended without a word */
 	uint64_t session;
 	struct zk_identity peer;
 	/* Written by the manager under transport.lock. */

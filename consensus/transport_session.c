@@ -16,6 +16,9 @@
 /* So long it is left to the lower name to dial. */
 #define PATIENCE_MS 1000u
 
+/* Connections without a word, until that is told. */
+#define MUTE_MAX 5u
+
 static uint64_t
 jitter(struct zk_transport *t)
 {
@@ -113,6 +116,7 @@ session_up(struct zk_transport *t, struct slot *slot)
 	slot->state = SLOT_UP;
 	(void)pthread_mutex_unlock(&t->lock);
 	slot->up_ms = t->now_ms;
+	slot->mute = 0;
 	(void)atomic_fetch_add(&t->peers_up, 1);
 	(void)atomic_fetch_add(&t->sessions, 1);
 	t->callbacks.peer_up(t->callbacks.arg, &info);
@@ -383,11 +387,29 @@ zk_session_accept(struct zk_transport *t, nng_stream *stream)
 
 /* --- what the manager looks at in each round ------------------------------ */
 
+/*
+ * Who speaks TLS and who does not part like this: what one says is no message
+ * to the other.  Once it may have been a member that ended.
+ */
 static void
-lost(struct conn *conn, const char *why, bool tls)
+count_mute(struct conn *conn, bool mute)
 {
 	struct slot *slot = conn->slot;
 
+	if (slot == NULL || conn != slot->attempt)
+		return;
+	mute = mute && conn->auth.state == ZK_AUTH_CHALLENGE;
+	slot->mute = mute ? slot->mute + 1 : 0;
+	if (slot->mute >= MUTE_MAX)
+		zk_transport_report(conn, ZK_REFUSED_MUTE, false);
+}
+
+static void
+lost(struct conn *conn, const char *why, bool tls, bool mute)
+{
+	struct slot *slot = conn->slot;
+
+	count_mute(conn, mute);
 	if (tls && conn->phase == CONN_HANDSHAKE)
 		zk_transport_report(conn, ZK_REFUSED_TLS, false);
 	if (slot != NULL && slot->state != SLOT_DOWN &&
@@ -401,19 +423,20 @@ void
 zk_session_step_conn(struct conn *conn)
 {
 	struct zk_transport *t = conn->t;
-	bool dial_done, message_ready, tls;
+	bool dial_done, message_ready, tls, mute;
 	const char *broken;
 
 	(void)pthread_mutex_lock(&conn->lock);
 	broken = conn->broken;
 	tls = conn->broken_tls;
+	mute = conn->broken_mute;
 	dial_done = conn->dial_done;
 	message_ready = conn->message_ready;
 	conn->dial_done = conn->message_ready = false;
 	(void)pthread_mutex_unlock(&conn->lock);
 
 	if (broken != NULL) {
-		lost(conn, broken, tls);
+		lost(conn, broken, tls, mute);
 		return;
 	}
 	if (conn->phase == CONN_FRAMES) {
@@ -423,7 +446,7 @@ zk_session_step_conn(struct conn *conn)
 	if (conn->phase == CONN_DIALING && dial_done) {
 		if (zk_net_dial_take(conn) < 0 ||
 		    start_handshake(conn, conn->slot->name) < 0) {
-			lost(conn, "cannot be dialed", false);
+			lost(conn, "cannot be dialed", false, false);
 			return;
 		}
 		zk_net_dial_stop(conn);
@@ -440,7 +463,7 @@ zk_session_step_conn(struct conn *conn)
 	}
 	if (conn->phase == CONN_HANDSHAKE && !conn->dialed)
 		zk_transport_report(conn, ZK_REFUSED_TIMEOUT, false);
-	lost(conn, "did not prove itself in time", false);
+	lost(conn, "did not prove itself in time", false, false);
 }
 
 /* From when on we dial: 0: at once, UINT64_MAX: never. */

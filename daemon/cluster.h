@@ -128,8 +128,14 @@ const struct zk_node_network *zk_cluster_topics_network(
 void zk_cluster_attach_topics(struct zk_cluster *cluster,
     struct zk_topics_node *topics);
 
-/* Why there is no majority: one line about each member that is missing. */
+/* Why there is no majority: of each other voter whether it is there. */
 void zk_cluster_explain(struct zk_cluster *cluster, char *buf, size_t cap);
+
+/*
+ * The voters that we have no connection with, and why; "": there are none.
+ * Any thread.
+ */
+void zk_cluster_unreached(struct zk_cluster *cluster, char *buf, size_t cap);
 
 struct zk_cluster_stats {
 	uint64_t frames_in, frames_out, bytes_in, bytes_out;

@@ -6,7 +6,7 @@
 #include "base/assert.h"
 #include "daemon/cluster_impl.h"
 
-/* Why there is no majority, in one line. */
+/* Why there is no majority, or who is missing, in one line. */
 
 struct line {
 	char *buf;
@@ -27,45 +27,68 @@ add(struct line *line, const char *fmt, ...)
 		line->len += (size_t)n < room ? (size_t)n : room - 1;
 }
 
+/* Who is refused is so again within seconds, unless that has changed. */
+#define REFUSAL_FRESH_MS 30000u
+
 /* Under the lock: the newest refusal of that name, or NULL. */
 static const struct zk_cluster_refusal *
 refusal_of(const struct zk_cluster *c, const char *name)
 {
 	const struct zk_cluster_refusal *newest = NULL;
+	const uint64_t now = zk_cluster_now_ms();
 
 	for (size_t i = 0; i < ZK_REFUSALS_KEPT; i++) {
 		const struct zk_cluster_refusal *r = &c->refusals[i];
 
 		if (strcmp(r->name, name) == 0 && r->reason != ZK_REFUSED_NOT &&
-		    (newest == NULL || r->told_ms >= newest->told_ms))
+		    now - r->seen_ms < REFUSAL_FRESH_MS &&
+		    (newest == NULL || r->seen_ms >= newest->seen_ms))
 			newest = r;
 	}
 	return newest;
 }
 
-static void
-explain_member(const struct zk_cluster *c, struct line *line,
-    const struct zk_directory_member *m)
+/* What keeps us apart; NULL: nothing does. */
+static const char *
+why_apart(const struct zk_cluster *c, const struct zk_directory_member *m)
 {
 	const struct zk_cluster_session *session =
 	    zk_cluster_session_of(c, m->name);
 	const struct zk_cluster_refusal *refusal = refusal_of(c, m->name);
 
-	if (strcmp(m->name, c->name) == 0)
-		return;
-	add(line, "%s%s (%s) ", line->len > 0 ? "; " : "", m->name, m->address);
 	if (session == NULL && refusal != NULL && refusal->by_peer &&
 	    refusal->reason == ZK_REFUSED_NAME)
-		add(line, "is connected with another daemon that is called %s",
-		    c->name);
-	else if (session == NULL && refusal != NULL)
-		add(line, "%s", zk_refusal_text(refusal->reason));
-	else if (session == NULL)
-		add(line, "is not reached");
-	else if (c->formed && !zk_cluster_may_talk(c, session))
-		add(line, "has another data directory than the member");
-	else
-		add(line, "is there");
+		return "is connected with another daemon that is called";
+	if (session == NULL && refusal != NULL)
+		return zk_refusal_text(refusal->reason);
+	if (session == NULL)
+		return m->node == 0 && c->formed ? "has not come yet"
+		                                 : "is not reached";
+	if (c->formed && !zk_cluster_may_talk(c, session))
+		return "has another data directory than the member";
+	return NULL;
+}
+
+/* Under the lock. */
+static void
+explain(const struct zk_cluster *c, struct line *line, bool all)
+{
+	/* Of SOURCE only the names count once there is an ensemble. */
+	const struct zk_directory *directory =
+	    c->formed ? &c->directory : &c->source;
+
+	for (size_t i = 0; i < directory->count; i++) {
+		const struct zk_directory_member *m = &directory->members[i];
+		const char *why = why_apart(c, m);
+
+		if (strcmp(m->name, c->name) == 0 || (c->formed && !m->votes) ||
+		    (why == NULL && !all))
+			continue;
+		add(line, "%s%s (%s) %s", line->len > 0 ? "; " : "", m->name,
+		    m->address, why != NULL ? why : "is there");
+		if (why != NULL && strstr(why, "is called") != NULL)
+			add(line, " %s", c->name);
+	}
 }
 
 void
@@ -82,7 +105,19 @@ zk_cluster_explain(struct zk_cluster *c, char *buf, size_t cap)
 		    "%s is a member of this ensemble with another data "
 		    "directory (node %016" PRIx64 ")",
 		    c->name, c->stranger_node);
-	for (size_t i = 0; i < c->source.count; i++)
-		explain_member(c, &line, &c->source.members[i]);
+	explain(c, &line, true);
+	(void)pthread_mutex_unlock(&c->lock);
+}
+
+void
+zk_cluster_unreached(struct zk_cluster *c, char *buf, size_t cap)
+{
+	struct line line = {.buf = buf, .cap = cap};
+
+	ZK_ASSERT(cap > 0);
+
+	buf[0] = '\0';
+	(void)pthread_mutex_lock(&c->lock);
+	explain(c, &line, false);
 	(void)pthread_mutex_unlock(&c->lock);
 }

@@ -43,7 +43,7 @@ struct zk_cluster_refusal {
 	char name[ZK_AUTH_NAME_MAX + 1];
 	enum zk_refusal reason; /* ZK_REFUSED_NOT: free */
 	bool by_peer;
-	uint64_t told_ms;
+	uint64_t told_ms, seen_ms; /* the last time */
 };
 
 struct zk_cluster {

@@ -192,8 +192,10 @@ note_refusal(struct zk_cluster *c, const struct zk_transport_refusal *refusal)
 
 		if (r->reason == refusal->reason &&
 		    strcmp(r->name, refusal->name) == 0 &&
-		    now - r->told_ms < REFUSAL_AGAIN_MS)
+		    now - r->told_ms < REFUSAL_AGAIN_MS) {
+			r->seen_ms = now;
 			return false;
+		}
 		if (r->told_ms < oldest->told_ms)
 			oldest = r;
 	}
@@ -202,7 +204,7 @@ note_refusal(struct zk_cluster *c, const struct zk_transport_refusal *refusal)
 		return false;
 	oldest->reason = refusal->reason;
 	oldest->by_peer = refusal->by_peer;
-	oldest->told_ms = now;
+	oldest->told_ms = oldest->seen_ms = now;
 	(void)snprintf(oldest->name, sizeof(oldest->name), "%s", refusal->name);
 	return true;
 }

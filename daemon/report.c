@@ -36,12 +36,16 @@ say(struct text *text, const char *fmt, ...)
 	text->len += (size_t)n < room ? (size_t)n : room;
 }
 
+/* Six voters, with what is wrong with each. */
+#define UNREACHED_BYTES 4096
+
 /* Everything that status, status.json and metrics tell. */
 struct picture {
 	struct zk_node_status node;
 	struct zk_store_usage store;
 	const struct zk_ident *ident;
 	char ensemble[33];
+	char unreached[UNREACHED_BYTES];
 	uint64_t uptime_s;
 };
 
@@ -56,6 +60,9 @@ take_picture(struct zk_report *report, struct picture *ret_picture)
 		(void)snprintf(p.ensemble + 2 * i, 3, "%02x",
 		    p.ident->ensemble[i]);
 	zk_node_status(report->node, &p.node);
+	if (report->cluster != NULL)
+		zk_cluster_unreached(report->cluster, p.unreached,
+		    sizeof(p.unreached));
 	(void)clock_gettime(CLOCK_MONOTONIC, &now);
 	p.uptime_s = (uint64_t)(now.tv_sec - report->started.tv_sec);
 	*ret_picture = p;
@@ -224,6 +231,16 @@ text_digests(struct zk_report *report, struct text *text)
 	return 0;
 }
 
+/* Raft's, but that an observer follows without a vote. */
+static const char *
+own_role(const struct picture *p)
+{
+	const struct zk_node_member *m = find_node(&p->node, p->ident->node);
+
+	return m != NULL && strcmp(m->role, "observer") == 0 ? m->role
+	                                                     : p->node.role;
+}
+
 static int
 text_status(struct zk_report *report, struct text *text)
 {
@@ -233,16 +250,17 @@ text_status(struct zk_report *report, struct text *text)
 	if (rc < 0)
 		return rc;
 	say(text, "ensemble: %s\nmember: %s\nrole: %s\nstate: %s\nleader: ",
-	    p.ensemble, p.ident->member, p.node.role, p.node.state);
+	    p.ensemble, p.ident->member, own_role(&p), p.node.state);
 	say_name(report, text, p.node.leader);
 	say(text,
-	    "\nterm: %" PRIu64 "\napplied: %" PRIu64 "\n"
+	    "\nunreached: %s\nterm: %" PRIu64 "\napplied: %" PRIu64 "\n"
 	    "nodes: %" PRIu64 "\nbytes: %" PRIu64 "\nsession: %" PRIx64 "\n"
 	    "version: %s\ndata: %s\nuptime: %" PRIu64 "\npid: %ld\n"
 	    "upgrades: %" PRIu64 "\nrefused upgrades: %" PRIu64 "\n",
-	    p.node.term, p.store.applied_index, p.store.nodes,
-	    p.store.row_bytes, p.node.session, ZK_VERSION,
-	    report->options->data, p.uptime_s, (long)getpid(), report->upgrades,
+	    p.unreached[0] != '\0' ? p.unreached : "-", p.node.term,
+	    p.store.applied_index, p.store.nodes, p.store.row_bytes,
+	    p.node.session, ZK_VERSION, report->options->data, p.uptime_s,
+	    (long)getpid(), report->upgrades,
 	    atomic_load(&report->upgrades_refused));
 	return 0;
 }
@@ -277,10 +295,12 @@ text_status_json(struct zk_report *report, struct text *text)
 	say_json(text, p.ident->member);
 	/* Names of members have no character that JSON minds. */
 	say(text, ",\"role\":\"%s\",\"state\":\"%s\",\"leader\":\"",
-	    p.node.role, p.node.state);
+	    own_role(&p), p.node.state);
 	say_name(report, text, p.node.leader);
+	say(text, "\",\"unreached\":");
+	say_json(text, p.unreached);
 	say(text,
-	    "\",\"term\":%" PRIu64 ",\"applied\":%" PRIu64 ",\"nodes\":%" PRIu64
+	    ",\"term\":%" PRIu64 ",\"applied\":%" PRIu64 ",\"nodes\":%" PRIu64
 	    ",\"bytes\":%" PRIu64 ",\"session\":\"%" PRIx64
 	    "\",\"version\":\"%s\",\"data\":",
 	    p.node.term, p.store.applied_index, p.store.nodes,

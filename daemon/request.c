@@ -65,8 +65,11 @@ const char *
 zk_request_reason(int rc)
 {
 	switch (rc) {
+	case -EPROTO:
+		return "not a request: add NAME=ADDR:PORT, or remove, promote "
+		       "or transfer NAME";
 	case -EINVAL:
-		return "not a request, or not for a member like this";
+		return "not a voter that is here: it cannot lead";
 	case -EAGAIN:
 		return "the ensemble is still being founded; try again";
 	case -EEXIST:

@@ -12,7 +12,7 @@
 /* text is changed, and *ret_cmd points into it.  0 or -EINVAL. */
 int zk_request_parse(char *text, struct zk_command *ret_cmd);
 
-/* What the outcome of a request means.  Static text. */
+/* What the outcome of a request means; -EPROTO: it was none.  Static text. */
 const char *zk_request_reason(int rc);
 
 #endif

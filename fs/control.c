@@ -304,7 +304,7 @@ member_write(fuse_req_t req, const char *buf, size_t size,
 	}
 	if (bad.rc < 0) {
 		set_result(fs, handle, &bad,
-		    fs->port.member_reason(fs->port.impl, bad.rc));
+		    fs->port.member_reason(fs->port.impl, -EPROTO));
 		zk_reply_rc(req, bad.rc);
 		return;
 	}

@@ -82,6 +82,10 @@ is_in_state() {
 check "without the others the session is lost" \
     wait_until $((SESSION + 2)) is_in_state 1 lost
 refuses "Read-only file system" bash -c "echo no >'$WORK/m1/kept'"
+same "it says whom it does not reach" \
+    "z2 (127.0.0.1:${PORT[2]}) is not reached; \
+z3 (127.0.0.1:${PORT[3]}) is not reached" \
+    "$(control 1 status | sed -n 's/^unreached: //p')"
 check "reads go on" reads "$WORK/m1/kept" kept
 launch_member 2
 check "one comes back" settle_member 2
@@ -99,3 +103,10 @@ check "the others go on" sh -c "echo still >'$WORK/m1/kept'"
 stop_member 1
 stop_member 2
 refuses "belongs to member z2" run_member 3 "data=$WORK/d2,name=z3,key=$KEY"
+
+# --- members are those of the data directory, whatever SOURCE says
+rm "$WORK/z1.log"
+FROM=z1=127.0.0.1:${PORT[1]},z9=127.0.0.1:9 launch_member 1
+check "alone it gives up" ends 1 32
+says 1 "no quorum within 30 s: z2 (127.0.0.1:${PORT[2]}) is not reached; \
+z3 (127.0.0.1:${PORT[3]}) is not reached"

@@ -58,10 +58,12 @@ leader=$(leader_of 1)
 to=$((leader % 4 + 1))
 check "z$to is to lead" zkfs "$leader" member transfer z$to
 same "and does" $to "$(leader_of $to)"
-refuses "not a request, or not for a member like this" \
-    zkfs 1 member -w 0 transfer z9=1
+refuses "not a request" zkfs 1 member -w 0 transfer z9=1
 NAME[5]=o5
 must start_member 5
+same "what has no vote is no follower" observer \
+    "$(control 5 status | sed -n 's/^role: //p')"
+refuses "o5: not a voter that is here" zkfs 1 member transfer o5
 refuses "it has no address" zkfs 1 member promote o5
 stop_member 5
 must start_member 5 "listen=127.0.0.1:${PORT[5]}"

@@ -60,8 +60,9 @@ Test(request, nothing_else_is)
 
 Test(request, each_refusal_has_a_reason)
 {
-	static const int codes[] = {-EINVAL, -EAGAIN, -EEXIST, -EADDRINUSE,
-	    -EADDRNOTAVAIL, -EUSERS, -ENOENT, -EBUSY, -EROFS, -ETIMEDOUT, -EIO};
+	static const int codes[] = {-EPROTO, -EINVAL, -EAGAIN, -EEXIST,
+	    -EADDRINUSE, -EADDRNOTAVAIL, -EUSERS, -ENOENT, -EBUSY, -EROFS,
+	    -ETIMEDOUT, -EIO};
 
 	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
 		cr_expect(strlen(zk_request_reason(codes[i])) > 4);

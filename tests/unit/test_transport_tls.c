@@ -97,6 +97,8 @@ Test(tls, sessions_end_and_begin_under_load)
 	memset(A->received, 0, sizeof(A->received));
 	send_numbered(B, A, ZK_LANE_BULK, 0, 100);
 	RIG_AWAIT(A, A->received[ZK_LANE_BULK] > 0);
+	cr_expect_neq(A->refusal, ZK_REFUSED_MUTE);
+	cr_expect_neq(B->refusal, ZK_REFUSED_MUTE);
 }
 
 Test(tls, a_certificate_of_another_authority_is_refused)
@@ -137,5 +139,28 @@ Test(tls, a_client_without_tls_is_refused)
 	}
 	RIG_AWAIT(A, A->refusals >= 50);
 	cr_expect_eq(A->refusal, ZK_REFUSED_TLS);
+	cr_expect_eq(A->ups + B->ups, 0);
+}
+
+/* Whoever dials, either side can say what may be wrong. */
+Test(tls, who_dials_a_member_without_tls_is_told)
+{
+	B->options.tls_cert = B->options.tls_key = B->options.tls_ca = NULL;
+	rig_open(A);
+	rig_open(B);
+	rig_know(A, B, 1);
+	RIG_AWAIT(B, B->refusal == ZK_REFUSED_TLS);
+	RIG_AWAIT(A, A->refusal == ZK_REFUSED_MUTE);
+	cr_expect_eq(A->ups + B->ups, 0);
+}
+
+Test(tls, who_dials_without_tls_is_told)
+{
+	B->options.tls_cert = B->options.tls_key = B->options.tls_ca = NULL;
+	rig_open(A);
+	rig_open(B);
+	rig_know(B, A, 1);
+	RIG_AWAIT(A, A->refusal == ZK_REFUSED_TLS);
+	RIG_AWAIT(B, B->refusal == ZK_REFUSED_MUTE);
 	cr_expect_eq(A->ups + B->ups, 0);
 }
