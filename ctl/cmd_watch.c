@@ -299,6 +299,16 @@ path_in_tree(const char *path, const char *mount)
 	return joined;
 }
 
+static bool
+is_control(const char *below)
+{
+	static const char name[] = "/.zkfs";
+	const size_t len = sizeof(name) - 1;
+
+	return strncmp(below, name, len) == 0 &&
+	    (below[len] == '\0' || below[len] == '/');
+}
+
 /* After the newest revision, unless one was given. */
 static int
 begin(struct zk_ctl_watch *w)
@@ -325,7 +335,7 @@ start(struct zk_ctl *ctl, struct zk_ctl_watch *w, const char *arg)
 {
 	const struct zk_ctl_mount *mount;
 	char *path;
-	int rc = 0;
+	int rc;
 
 	if (zk_ctl_where_path(ctl, arg, &path, &mount) < 0)
 		return ZK_EXIT_FAILED;
@@ -336,9 +346,15 @@ start(struct zk_ctl *ctl, struct zk_ctl_watch *w, const char *arg)
 		return ZK_EXIT_FAILED;
 	}
 	w->below = path_in_tree(path, mount->dir);
+	rc = w->below == NULL ? -errno : 0;
 	free(path);
-	if (w->below == NULL)
-		rc = -errno;
+	/* Their changes are no changes of the tree: none would ever come. */
+	if (w->below != NULL && is_control(w->below)) {
+		zk_ctl_say(ctl, "%s: not in the tree; inotify(7) tells of it",
+		    arg);
+		free(w->below);
+		return ZK_EXIT_FAILED;
+	}
 	if (rc == 0)
 		rc = begin(w);
 	if (rc < 0) {

@@ -84,7 +84,7 @@ zk_control_getattr(struct zk_fs *fs, uint64_t ino, struct zk_attr *ret_attr)
 	if (name == NULL)
 		return -ENOENT;
 	if (name == events_name)
-		ret_attr->size = ZK_EVENTS_SIZE;
+		ret_attr->size = zk_events_size();
 	ret_attr->mode = S_IFREG |
 	    (name == txn_name             ? 0666u
 	            : name == member_name ? 0600u
@@ -221,15 +221,17 @@ int
 zk_control_seek(struct zk_fs *fs, uint64_t ino, uint64_t off, int whence,
     uint64_t *ret_off)
 {
+	const uint64_t size = zk_events_size();
+
 	if (name_of(fs, ino) != events_name)
 		return -EINVAL;
-	if (off >= ZK_EVENTS_SIZE)
+	if (off >= size)
 		return -ENXIO;
 	/* It has no holes that anybody should skip. */
 	if (whence == SEEK_DATA)
 		*ret_off = off;
 	else if (whence == SEEK_HOLE)
-		*ret_off = ZK_EVENTS_SIZE;
+		*ret_off = size;
 	else
 		return -EINVAL;
 	return 0;

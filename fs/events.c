@@ -27,6 +27,11 @@
  */
 #define LOOK_MS 1000u
 
+/* Any size will do that is more than tail(1) looks at. */
+#define SIZE_MIN ((uint64_t)1 << 40)
+/* 8 GB a second; the offset of a file has room for 36 years of that. */
+#define SIZE_PER_NS 8u
+
 /* One open file's reading. */
 struct zk_stream {
 	pthread_mutex_t lock; /* protects what follows */
@@ -44,6 +49,18 @@ struct zk_stream {
 	LIST_ENTRY(zk_stream) link;
 	struct fuse_pollhandle *ph; /* to be woken; NULL: nobody */
 };
+
+uint64_t
+zk_events_size(void)
+{
+	struct timespec now;
+
+	/* Since boot: another program in our place goes on with it. */
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return SIZE_MIN +
+	    SIZE_PER_NS *
+	    ((uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec);
+}
 
 /* --- one stream ----------------------------------------------------------- */
 

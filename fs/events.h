@@ -26,8 +26,6 @@ struct zk_stream;
  * last can be read again, as far back as the last read began.  A read anywhere
  * else finds the end of the file, once, and the stream goes on from there.
  */
-/* Any size will do that is more than tail(1) looks at. */
-#define ZK_EVENTS_SIZE (1ull << 40)
 
 LIST_HEAD(zk_stream_list, zk_stream);
 
@@ -42,6 +40,14 @@ struct zk_events {
 	struct zk_stream_list polls; /* with someone to wake; by lock */
 	struct zk_call_list reads;   /* that wait; protected by calls.lock */
 };
+
+/*
+ * What stat(2) says.  tail(1) -f begins a little before it, reads only while
+ * it is another size than what has been read up to, and takes a smaller one
+ * for a file cut short.  So it is always more than at the last look, and grows
+ * faster than anybody reads.
+ */
+uint64_t zk_events_size(void);
 
 void zk_events_init(struct zk_events *events);
 void zk_events_fini(struct zk_events *events);

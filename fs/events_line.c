@@ -179,9 +179,12 @@ zk_events_parse(const char *name, uint64_t *ret_rev)
 	for (; *name != '\0'; name++) {
 		if (*name < '0' || *name > '9')
 			return false;
-		rev = rev * 10 + (uint64_t)(*name - '0');
-		if (rev > ZK_EVENTS_REV_MAX)
+		const uint64_t digit = (uint64_t)(*name - '0');
+
+		/* Before it is counted in: it must not go round to a few. */
+		if (rev > (ZK_EVENTS_REV_MAX - digit) / 10)
 			return false;
+		rev = rev * 10 + digit;
 	}
 	*ret_rev = rev;
 	return true;

@@ -89,6 +89,8 @@ rename /other/d /other/e directory host 1" "$(tail -n 2 "$WORK/ran")"
 same "a command that cannot be run ends it" 127 $?
 refuses "not a revision" "$ZKFS" watch --since x "$M"
 refuses "not on a mount of zkfs" "$ZKFS" watch /
+refuses "not in the tree" "$ZKFS" watch .zkfs/state
+refuses "not in the tree" "$ZKFS" watch -m "$M" -r /.zkfs
 refuses usage "$ZKFS" watch
 refuses usage "$ZKFS" watch a b
 

@@ -75,7 +75,7 @@ watch timeout 100 python3 -u -c '
 import sys
 for line in open(sys.argv[1]):
     print(line, end="")' "$E@$rev" >"$WORK/r.python"
-watch timeout 100 tail -n 5 -f "$E@$rev" >"$WORK/r.tail"
+watch timeout 100 tail -n 5 -f "$E@$rev" >"$WORK/r.tail" 2>"$WORK/tail.err"
 watch timeout 100 grep --line-buffered . "$E@$rev" >"$WORK/r.grep"
 watch timeout 100 sed -u p -n "$E@$rev" >"$WORK/r.sed"
 watch timeout 100 dd "if=$E@$rev" bs=7 status=none of="$WORK/r.dd"
@@ -84,7 +84,7 @@ if command -v jq >/dev/null; then
 	watch timeout 100 jq -c --unbuffered . "$E@$rev" >"$WORK/r.jq"
 	names+=" jq"
 fi
-for i in $(seq 40); do
+for i in $(seq 240); do
 	echo "$i" >"n$i"
 done
 "$BUILD/zkfs" txn >/dev/null <<'END'
@@ -93,15 +93,28 @@ create /t/a v
 delete /n1
 END
 for name in $names; do
-	check "$name reads it" wait_until 20 has_lines "$WORK/r.$name" 84
+	check "$name reads it" wait_until 20 has_lines "$WORK/r.$name" 484
 	[ "$name" = jq ] || same "$name has what cat has" \
-	    "$(tail -n 84 "$WORK/all" | md5sum)" "$(md5sum <"$WORK/r.$name")"
+	    "$(tail -n 484 "$WORK/all" | md5sum)" "$(md5sum <"$WORK/r.$name")"
 done
 same "a transaction is several changes of one revision" \
     "1 create /t create /t/a modify /t/a delete /n1" \
     "$(tail -n 4 "$WORK/all" | grep -o '"rev":[0-9]*' | sort -u | wc -l) $(
 	tail -n 4 "$WORK/all" | words | tr '\n' ' ' | sed 's/ $//')"
+same "tail is content with the size" "" "$(cat "$WORK/tail.err")"
 kill "${readers[@]}" 2>/dev/null
+
+spawn timeout 100 tail -n 0 -f "$E" >"$WORK/new" 2>&1
+reader=$!
+tells_new() {
+	touch d/new
+	[ -s "$WORK/new" ]
+}
+mkdir d
+check "tail -n 0 -f tells what is new" wait_until 20 tells_new
+same "and nothing older" "" "$(grep -F '"/n2"' "$WORK/new")"
+kill "$reader"
+rm -r d
 
 check "poll, epoll and O_NONBLOCK work" timeout 60 python3 - "$E" <<'END'
 import errno, os, select, sys

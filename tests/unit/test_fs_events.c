@@ -131,6 +131,8 @@ Test(events_line, only_proper_names_have_a_revision)
 	cr_expect(rev == ZK_EVENTS_REV_MAX);
 	cr_expect_not(zk_events_parse("events@4611686018427387904", &rev));
 	cr_expect_not(zk_events_parse("events@99999999999999999999999", &rev));
+	cr_expect_not(zk_events_parse("events@18446744073709551616", &rev));
+	cr_expect_not(zk_events_parse("events@184467440737095516161", &rev));
 	cr_expect_not(zk_events_parse("events@", &rev));
 	cr_expect_not(zk_events_parse("events@01", &rev));
 	cr_expect_not(zk_events_parse("events@-1", &rev));
