@@ -22,13 +22,13 @@ unmount_all() {
 }
 trap 'unmount_all; cleanup' EXIT
 boot() {
-	mkdir -p "$(dir "$1")"
 	"$tools/../../../mount.zkfs" "$zkfs_source" "$(dir "$1")" \
 	    -o "name=z$1,data=$work/$1" >>"$work/log.$1" 2>&1
 }
 boot_all() {
 	local i booting=()
 	for i in 1 2 3; do
+		mkdir -p "$(dir $i)"
 		boot $i &
 		booting+=($!)
 	done
