@@ -48,6 +48,10 @@ refusal_of(const struct zk_cluster *c, const char *name)
 	return newest;
 }
 
+/* Our name follows. */
+static const char namesake[] =
+    "is connected with another daemon that is called";
+
 /* What keeps us apart; NULL: nothing does. */
 static const char *
 why_apart(const struct zk_cluster *c, const struct zk_directory_member *m)
@@ -58,7 +62,7 @@ why_apart(const struct zk_cluster *c, const struct zk_directory_member *m)
 
 	if (session == NULL && refusal != NULL && refusal->by_peer &&
 	    refusal->reason == ZK_REFUSED_NAME)
-		return "is connected with another daemon that is called";
+		return namesake;
 	if (session == NULL && refusal != NULL)
 		return zk_refusal_text(refusal->reason);
 	if (session == NULL)
@@ -86,7 +90,7 @@ explain(const struct zk_cluster *c, struct line *line, bool all)
 			continue;
 		add(line, "%s%s (%s) %s", line->len > 0 ? "; " : "", m->name,
 		    m->address, why != NULL ? why : "is there");
-		if (why != NULL && strstr(why, "is called") != NULL)
+		if (why == namesake)
 			add(line, " %s", c->name);
 	}
 }
