@@ -10,13 +10,14 @@
  * of them idle, so it must cost nothing but where something happens.
  *
  * FOLLOW says up to where the partition is known, to one replica, the leader if
- * possible; the first time, that it is not known.  When its end is beyond that, at once or at any time within a
- * lease, the replica answers with one INFO and forgets about it.  Who gets that
- * follows again a moment later, so that it sets the pace.  Long before the
- * lease is over it follows again, with all that it follows in as few frames as
- * possible: that finds what was lost on the way, too.  A replica that does not
- * lead and has no leader, or is none any more, says ELSEWHERE; for one that is
- * silent, or whose connection was lost, another is taken.
+ * possible; the first time, that it is not known.  When its end is beyond that,
+ * at once or at any time within a lease, the replica answers with one INFO and
+ * forgets about it.  Who gets that follows again a moment later, so that it sets
+ * the pace.  Long before the lease is over it follows again, with all that it
+ * follows in as few frames as possible: that finds what was lost on the way, too.
+ * A replica that does not lead and has no leader, or is none any more, says
+ * ELSEWHERE; for one that is silent, or whose connection was lost, another is
+ * taken.
  */
 
 /* After news; so often one host tells another of one partition. */
