@@ -46,12 +46,17 @@ last_answer(struct zk_call *call, const struct zk_outcome *out)
 	zk_nexts_settled(call);
 }
 
-/* Whether a share is given up by now; then it says so with the next ack. */
+/*
+ * Whether a share is given up by now; then it says so with the next ack.  Until
+ * then it can become this stream's again, which goes on with what is taken
+ * back here.
+ */
 static bool
 gives_up(struct zk_next *s, struct zk_share *share)
 {
 	if (share->wanted || share->released ||
-	    !zk_window_revoke(&s->window, share->number, share->since))
+	    !zk_window_revoke(&s->window, share->number, share->since,
+	        &share->read))
 		return false;
 	share->released = true;
 	return true;

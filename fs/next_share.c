@@ -103,6 +103,9 @@ take_row(void *arg, const struct zk_port_share *row)
 		return;
 	}
 	share->seen = true;
+	/* Kept after all: what was taken back of it is to be read again. */
+	if (row->wanted && !share->wanted)
+		set_wet(r->owner, share, true);
 	share->wanted = row->wanted;
 	if (share->first == ZK_SHARE_FIRST_UNKNOWN)
 		share->first = row->committed;
@@ -135,12 +138,14 @@ zk_next_regroup(struct zk_next *s)
 		return rc;
 	while (*link != NULL) {
 		struct zk_share *share = *link;
+		uint64_t end;
 
 		if (share->seen) {
 			link = &share->next;
 			continue;
 		}
-		(void)zk_window_revoke(&s->window, share->number, share->since);
+		(void)zk_window_revoke(&s->window, share->number, share->since,
+		    &end);
 		*link = share->next;
 		free_share(s, share);
 	}
@@ -265,6 +270,9 @@ take_answer(struct zk_next *s)
 	share = zk_next_share_find(s, answer.number);
 	if (share == NULL || share->since != answer.since ||
 	    share->read != answer.off || share->released || !share->wanted) {
+		/* Not what is to be read next: that has yet to be asked for. */
+		if (share != NULL)
+			set_wet(s, share, true);
 		free(answer.bytes);
 		return 0;
 	}

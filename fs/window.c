@@ -159,8 +159,21 @@ told_of(const struct zk_window *w, size_t at, size_t len)
 	return (size_t)(end - bytes) + 1;
 }
 
+/* Take len bytes out at `at` (in the window). */
+static void
+cut_out(struct zk_window *w, size_t at, size_t len)
+{
+	char *bytes = w->buf + w->head + at;
+
+	ZK_ASSERT(at + len <= w->len);
+
+	memmove(bytes, bytes + len, w->len - at - len);
+	w->len -= len;
+}
+
 bool
-zk_window_revoke(struct zk_window *w, uint32_t number, uint64_t since)
+zk_window_revoke(struct zk_window *w, uint32_t number, uint64_t since,
+    uint64_t *ret_end)
 {
 	size_t at = 0, kept = 0;
 	bool left = false;
@@ -169,13 +182,12 @@ zk_window_revoke(struct zk_window *w, uint32_t number, uint64_t since)
 		struct zk_window_piece piece = w->pieces[i];
 
 		if (piece.number == number && piece.since == since) {
-			char *bytes = w->buf + w->head + at;
 			const size_t told = told_of(w, at, piece.len);
 
-			memmove(bytes + told, bytes + piece.len,
-			    w->len - at - piece.len);
-			w->len -= piece.len - told;
+			cut_out(w, at + told, piece.len - told);
 			piece.len = told;
+			if (told > 0)
+				*ret_end = piece.off + told;
 			left = left || told > 0;
 		}
 		if (piece.len > 0)

@@ -52,9 +52,10 @@ size_t zk_window_take(struct zk_window *w, uint64_t pos, size_t size,
 
 /*
  * Take back the records of a partition that were not told, not even in part.
- * True: none of it is left.
+ * True: none of it is left; else *ret_end is where in the partition that ends.
  */
-bool zk_window_revoke(struct zk_window *w, uint32_t number, uint64_t since);
+bool zk_window_revoke(struct zk_window *w, uint32_t number, uint64_t since,
+    uint64_t *ret_end);
 
 static inline uint64_t
 zk_window_end(const struct zk_window *w)

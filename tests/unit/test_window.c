@@ -91,20 +91,24 @@ Test(window, pieces_of_several_partitions_are_done_each_for_itself)
 
 Test(window, what_was_not_told_is_taken_back)
 {
+	uint64_t end = 0;
+
 	add(0, 0, "a\nb\n");
-	add(1, 0, "c\nd\n");
+	add(1, 50, "c\nd\n");
 	add(0, 4, "e\n");
-	cr_expect(zk_window_revoke(&w, 0, 1));
+	cr_expect(zk_window_revoke(&w, 0, 1, &end));
 	expect(0, 100, "c\nd\n");
-	cr_expect_not(zk_window_revoke(&w, 1, 1));
+	cr_expect_not(zk_window_revoke(&w, 1, 1, &end));
+	cr_expect_eq(end, 54);
 	expect(1, 0, "");
 	/* The reader is inside of c: that he gets to the end. */
-	cr_expect_not(zk_window_revoke(&w, 1, 1));
+	cr_expect_not(zk_window_revoke(&w, 1, 1, &end));
+	cr_expect_eq(end, 52);
 	expect(1, 100, "\n");
 	cr_expect_eq(zk_window_end(&w), 2);
 	expect(2, 100, "");
-	cr_expect_eq(done_to[1], 2);
-	cr_expect(zk_window_revoke(&w, 1, 1));
+	cr_expect_eq(done_to[1], 52);
+	cr_expect(zk_window_revoke(&w, 1, 1, &end));
 	cr_expect_eq(done_to[0], 0);
 }
 
