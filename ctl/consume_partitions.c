@@ -53,9 +53,8 @@ align(const struct reader *r, const struct source *source, uint64_t *offset)
 /* Where to begin: an offset, start, end or a time. */
 static int
 first_offset(const struct reader *r, const struct source *source,
-    const char *name, uint64_t *ret_offset)
+    const char *name, const char *from, uint64_t *ret_offset)
 {
-	const char *from = r->c->from == NULL ? "start" : r->c->from;
 	char at_time[64];
 	int rc;
 
@@ -78,31 +77,62 @@ first_offset(const struct reader *r, const struct source *source,
 	return rc;
 }
 
+/* -ENOENT, of which nothing is said: there is none of that name. */
 static int
-add_source(void *arg, const char *name)
+open_source(struct reader *r, const char *name, uint32_t number,
+    const char *from)
 {
-	struct reader *r = arg;
-	struct source source = {.fd = -1};
-	char *path;
-	int rc = 0;
+	struct source source = {.number = number};
+	char *path = zk_ctl_topic_path(r->c->ctl, r->c->dir, name, "");
+	int rc;
 
-	if (!zk_ctl_partition_number(name, &source.number) ||
-	    (r->c->partition >= 0 && r->c->partition != source.number) ||
-	    r->count == PARTITIONS_MAX)
-		return 0;
-	path = zk_ctl_topic_path(r->c->ctl, r->c->dir, name, "");
 	if (path == NULL)
 		return -ENOMEM;
 	source.fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (source.fd < 0) {
-		rc = -errno;
-		zk_ctl_say_errno(r->c->ctl, path, errno);
-	} else {
-		rc = first_offset(r, &source, name, &source.offset);
+	rc = source.fd < 0 ? -errno : 0;
+	if (rc < 0 && rc != -ENOENT)
+		zk_ctl_say_errno(r->c->ctl, path, -rc);
+	if (rc == 0) {
+		rc = first_offset(r, &source, name, from, &source.offset);
 		r->sources[r->count++] = source;
 	}
 	free(path);
 	return rc;
+}
+
+static int
+add_source(void *arg, const char *name)
+{
+	struct reader *r = arg;
+	uint32_t number;
+	int rc;
+
+	if (!zk_ctl_partition_number(name, &number) ||
+	    (r->c->partition >= 0 && r->c->partition != number) ||
+	    r->count == PARTITIONS_MAX)
+		return 0;
+	rc = open_source(r, name, number,
+	    r->c->from == NULL ? "start" : r->c->from);
+	if (rc == -ENOENT)
+		zk_ctl_say_errno(r->c->ctl, r->c->dir, ENOENT);
+	return rc;
+}
+
+/* Partitions that the topic has got since: all of their records are new. */
+static int
+add_new_sources(struct reader *r)
+{
+	char name[16];
+	int rc = 0;
+
+	if (!r->c->follow || r->c->partition >= 0)
+		return 0;
+	while (rc == 0 && r->count < PARTITIONS_MAX) {
+		/* Their numbers have no gaps. */
+		(void)snprintf(name, sizeof(name), "p%zu", r->count);
+		rc = open_source(r, name, (uint32_t)r->count, "start");
+	}
+	return rc == 0 || rc == -ENOENT ? 0 : ZK_EXIT_FAILED;
 }
 
 /* Slower than retention, or asked for what was long ago. */
@@ -170,6 +200,7 @@ read_all(struct reader *r)
 	while (status == 0 && r->c->count > 0) {
 		bool any = false;
 
+		status = add_new_sources(r);
 		for (size_t i = 0; i < r->count && status == 0; i++)
 			status = read_some(r, &r->sources[i], &any);
 		if (any || status != 0)
