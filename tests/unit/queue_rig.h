@@ -349,7 +349,26 @@ rig_append_ok(unsigned id, const char *text)
 	return done.offset;
 }
 
-/* Tells all hosts that are up; bits are of hosts. */
+/* Who leads the partition, by its own word; waits for it. */
+RIG unsigned
+rig_leader(void)
+{
+	struct zk_partition_info info;
+
+	for (unsigned i = 0; i < 4000; i++) {
+		for (unsigned id = 0; id < rig.count; id++)
+			if (rig.hosts[id].broker != NULL &&
+			    !rig.hosts[id].cut &&
+			    zk_broker_info(rig.hosts[id].broker, RIG_PART,
+			        &info) == 0 &&
+			    info.leader == rig_node(id))
+				return id;
+		rig_run(5);
+	}
+	cr_assert(false, "no leader");
+	return 0;
+}
+
 RIG void
 rig_spec(struct zk_partition_spec *spec, unsigned founders, unsigned replicas)
 {

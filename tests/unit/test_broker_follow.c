@@ -20,25 +20,6 @@ four(void)
 	rig_run(100);
 }
 
-static unsigned
-leader(void)
-{
-	struct zk_partition_info info;
-
-	for (unsigned i = 0; i < 4000; i++) {
-		for (unsigned id = 0; id < rig.count; id++)
-			if (rig.hosts[id].broker != NULL &&
-			    !rig.hosts[id].cut &&
-			    zk_broker_info(rig.hosts[id].broker, RIG_PART,
-			        &info) == 0 &&
-			    info.leader == rig_node(id))
-				return id;
-		rig_run(5);
-	}
-	cr_assert(false, "no leader");
-	return 0;
-}
-
 static void
 follow(unsigned id, bool on)
 {
@@ -121,7 +102,7 @@ Test(broker_follow, who_follows_goes_on_with_another_leader, .init = four,
 	rig_run(100);
 	cr_assert_leq(until_heard(0), 20);
 	/* The one who was asked is gone, without a word. */
-	first = leader();
+	first = rig_leader();
 	rig_crash(first);
 	rig_run(2000);
 	cr_assert_leq(until_heard((first + 1) % 3), 6000);
@@ -131,7 +112,7 @@ Test(broker_follow, who_follows_goes_on_with_another_leader, .init = four,
 	rig_set(&spec);
 	rig_run(2000);
 	/* The connection to who was asked is lost, and what it remembered. */
-	first = leader();
+	first = rig_leader();
 	rig_crash(first);
 	zk_broker_begin(rig.hosts[3].broker,
 	    &(struct zk_broker_time){

@@ -31,29 +31,10 @@ four(void)
 	three_of(4);
 }
 
-static unsigned
-leader(void)
-{
-	struct zk_partition_info info;
-
-	for (unsigned i = 0; i < 4000; i++) {
-		for (unsigned id = 0; id < rig.count; id++)
-			if (rig.hosts[id].broker != NULL &&
-			    !rig.hosts[id].cut &&
-			    zk_broker_info(rig.hosts[id].broker, RIG_PART,
-			        &info) == 0 &&
-			    info.leader == rig_node(id))
-				return id;
-		rig_run(5);
-	}
-	cr_assert(false, "no leader");
-	return 0;
-}
-
 Test(broker_hosts, the_preferred_leader_leads_at_once, .init = three,
     .fini = rig_fini)
 {
-	cr_assert_eq(leader(), 0);
+	cr_assert_eq(rig_leader(), 0);
 	cr_assert_leq(rig.now_ms, 1000100 + 50);
 }
 
@@ -125,7 +106,7 @@ Test(broker_hosts, who_is_to_leave_is_not_read_from, .init = three,
 	struct zk_partition_info info;
 	uint64_t end = 0;
 
-	(void)leader();
+	(void)rig_leader();
 	rig_spec(&spec, 7, 1);
 	rig_set(&spec);
 	rig_run(5);
@@ -147,7 +128,7 @@ Test(broker_hosts, a_lost_leader_is_replaced_and_nothing_is_lost, .init = three,
 	unsigned first;
 
 	(void)rig_append_ok(1, "before\n");
-	first = leader();
+	first = rig_leader();
 	rig_crash(first);
 	for (unsigned i = 0; i < 20; i++)
 		rig_append((first + 1) % 3, "during\n", &done[i]);
@@ -214,11 +195,11 @@ Test(broker_hosts, the_preferred_leader_leads_again_when_it_is_back,
 	(void)rig_append_ok(1, "before\n");
 	rig_crash(0);
 	(void)rig_append_ok(1, "during\n");
-	cr_assert_neq(leader(), 0);
+	cr_assert_neq(rig_leader(), 0);
 	rig_open(0);
 	rig_set_on(0, &spec);
 	rig_run(20000);
-	cr_assert_eq(leader(), 0);
+	cr_assert_eq(rig_leader(), 0);
 	(void)rig_append_ok(1, "after\n");
 }
 
@@ -226,7 +207,7 @@ Test(broker_hosts, without_a_majority_writers_wait_and_time_out, .init = three,
     .fini = rig_fini)
 {
 	struct rig_done done;
-	const unsigned first = leader();
+	const unsigned first = rig_leader();
 
 	rig_crash((first + 1) % 3);
 	rig_crash((first + 2) % 3);
@@ -489,7 +470,7 @@ Test(broker_hosts, a_full_disk_of_one_does_not_stop_the_others,
 	rig_set(&spec);
 	rig_run(100);
 	fill(1, 800); /* 40 MB: too much for host 0, which leads */
-	cr_assert_neq(leader(), 0);
+	cr_assert_neq(rig_leader(), 0);
 }
 
 Test(broker_hosts, a_full_disk_of_all_is_enospc_and_recovers, .fini = rig_fini)
