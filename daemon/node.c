@@ -235,6 +235,7 @@ publish_status(struct zk_node *node, uint64_t commands)
 	status->term = raft->term;
 	status->commit_index = raft->commit_index;
 	status->last_index = raft->last_index;
+	status->first_index = raft->base_index + 1;
 	status->applied_index = zk_replica_applied(replica);
 	status->session = zk_member_session(node->member);
 	status->turns++;

@@ -164,6 +164,7 @@ struct zk_node_status {
 	const char *state; /* "connected", "suspended", "lost"; static */
 	uint64_t leader;   /* node id; 0: none known */
 	uint64_t term, commit_index, last_index, applied_index;
+	uint64_t first_index; /* the log's oldest */
 	uint64_t session;
 	uint64_t turns, commands, frames, refused, queued;
 	uint64_t snapshots_installed;

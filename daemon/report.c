@@ -394,6 +394,9 @@ text_metrics(struct zk_report *report, struct text *text)
 	metric(text, "zkfs_term", "gauge", "Raft's term.", p.node.term);
 	metric(text, "zkfs_applied_index", "gauge",
 	    "Log index up to which the tree is.", p.store.applied_index);
+	metric(text, "zkfs_log_first_index", "gauge",
+	    "The log's oldest index; who lacks older ones needs a snapshot.",
+	    p.node.first_index);
 	metric(text, "zkfs_nodes", "gauge", "Nodes of the tree.",
 	    p.store.nodes);
 	metric(text, "zkfs_tree_bytes", "gauge", "Bytes of the tree's rows.",

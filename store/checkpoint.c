@@ -1,9 +1,13 @@
 #include "store/checkpoint.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -12,6 +16,12 @@
 
 /* Within the body of a meta page; see store/datadir.c. */
 #define META_TXN_AT 128u
+
+/* What is flushed at a time, and in how many lots a large file at most. */
+#define LOT_BYTES ((off_t)128 << 10)
+#define LOTS_MAX  2048
+/* Not if the flush before began within this. */
+#define LOTS_AFTER_MS 100u
 
 enum phase {
 	IDLE,
@@ -32,7 +42,9 @@ struct zk_checkpointer {
 
 	/* The thread's while FLUSHING, else the writer's. */
 	struct zk_checkpoint next;
+	uint64_t begun_ms; /* when it flushed last */
 
+	_Atomic bool hurry; /* all at once, also of the flush under way */
 	bool background;
 	pthread_t thread;
 	pthread_mutex_t lock;
@@ -138,10 +150,58 @@ capture(struct zk_checkpointer *c, MDB_txn *txn)
 
 /* --- the flush ------------------------------------------------------------ */
 
+/*
+ * Most pages, a few at a time: what the writer puts into the journal meanwhile
+ * waits for few of them, and not for all.  The flush proper comes after that,
+ * and has little left.  An error is told once only, so one that is told here
+ * counts.
+ */
+static int
+write_out(struct zk_checkpointer *c)
+{
+	const unsigned flags = SYNC_FILE_RANGE_WAIT_BEFORE |
+	    SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+	off_t lot = LOT_BYTES;
+	struct stat st;
+
+	if (fstat(c->tree_fd, &st) != 0)
+		return -EIO;
+	while (st.st_size / lot > LOTS_MAX)
+		lot *= 2;
+	for (off_t at = 0; at < st.st_size && !atomic_load(&c->hurry);
+	     at += lot)
+		if (sync_file_range(c->tree_fd, at, lot, flags) != 0)
+			return errno == ENOSYS || errno == EINVAL ? 0 : -EIO;
+	return 0;
+}
+
+static uint64_t
+now_ms(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* Where one follows the other closely, the disk has enough to do. */
+static bool
+has_time(struct zk_checkpointer *c)
+{
+	const uint64_t before = c->begun_ms;
+
+	if (!c->background)
+		return false;
+	c->begun_ms = now_ms();
+	return c->begun_ms - before >= LOTS_AFTER_MS;
+}
+
 /* Pages first, then what leads to them. */
 static int
 flush(struct zk_checkpointer *c)
 {
+	if (has_time(c) && write_out(c) < 0)
+		return -EIO;
 	if (fdatasync(c->tree_fd) != 0)
 		return -EIO;
 	return zk_journal_checkpoint(c->journal, &c->next);
@@ -201,11 +261,24 @@ zk_checkpointer_poll(struct zk_checkpointer *c)
 	return rc;
 }
 
+bool
+zk_checkpointer_is_busy(const struct zk_checkpointer *c)
+{
+	return c->pending != NULL;
+}
+
+void
+zk_checkpointer_hurry(struct zk_checkpointer *c)
+{
+	atomic_store(&c->hurry, true);
+}
+
 int
 zk_checkpointer_wait(struct zk_checkpointer *c)
 {
 	int rc;
 
+	zk_checkpointer_hurry(c);
 	(void)pthread_mutex_lock(&c->lock);
 	while (c->phase == FLUSHING)
 		(void)pthread_cond_wait(&c->changed, &c->lock);
@@ -215,7 +288,8 @@ zk_checkpointer_wait(struct zk_checkpointer *c)
 }
 
 int
-zk_checkpointer_begin(struct zk_checkpointer *c, const struct zk_checkpoint *of)
+zk_checkpointer_begin(struct zk_checkpointer *c, const struct zk_checkpoint *of,
+    bool in_lots)
 {
 	int rc = zk_checkpointer_poll(c);
 
@@ -228,6 +302,7 @@ zk_checkpointer_begin(struct zk_checkpointer *c, const struct zk_checkpoint *of)
 		return rc;
 	}
 	c->next = *of;
+	atomic_store(&c->hurry, !in_lots);
 	rc = capture(c, c->pending);
 	if (rc == 0 && !c->background)
 		rc = flush(c);

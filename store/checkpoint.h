@@ -35,16 +35,25 @@ void zk_checkpointer_close(struct zk_checkpointer *c);
 /*
  * Begin a checkpoint of what is committed, unless one is under way.  Writer.
  * of: up to where in the journal that is (zk_journal_mark()), and its label.
+ * in_lots: its pages may go to the disk little by little, if there is a thread
+ * for it.  The writer's records then hardly wait, but the flush takes longer,
+ * and meanwhile no page is used again: the file grows.
  * This, _poll() and _wait() return a negative code when it is not known any
  * more what the disk holds: the process must end.
  */
 int zk_checkpointer_begin(struct zk_checkpointer *c,
-    const struct zk_checkpoint *of);
+    const struct zk_checkpoint *of, bool in_lots);
 
 /* Take notice of one that has come about. */
 int zk_checkpointer_poll(struct zk_checkpointer *c);
 
-/* Until none is under way. */
+/* One is under way, or nobody has taken notice of it yet.  Writer. */
+bool zk_checkpointer_is_busy(const struct zk_checkpointer *c);
+
+/* What is left of the one under way is flushed at once. */
+void zk_checkpointer_hurry(struct zk_checkpointer *c);
+
+/* Until none is under way; it hurries. */
 int zk_checkpointer_wait(struct zk_checkpointer *c);
 
 /* Of the newest one on disk; 0 before the first. */

@@ -81,6 +81,9 @@ int zk_env_maybe_checkpoint(struct zk_env *env);
 /* A transaction was undone: what was kept for later begins the next. */
 void zk_env_redo_kept(struct zk_env *env);
 
+/* env_room.c: on the disk and in the map, far from any need to use it well. */
+bool zk_env_has_plenty(struct zk_env *env);
+
 /* env_flush.c. */
 /*
  * At the commit: wait for what was begun.  *ret_done: the journal has all

@@ -14,6 +14,9 @@
  */
 #define CHECKPOINT_SHARE 4u
 
+/* One that takes its time hurries at so many times that. */
+#define HURRY_SHARES 2u
+
 /* When there is no room: a checkpoint each time the file has grown by this. */
 #define SHORT_OF_ROOM_BYTES ((uint64_t)512 * ZK_KIB)
 
@@ -99,10 +102,10 @@ last_page(struct zk_env *env)
 }
 
 static int
-begin_checkpoint(struct zk_env *env)
+begin_checkpoint(struct zk_env *env, bool in_lots)
 {
 	env->checkpoint_last_page = last_page(env);
-	return zk_checkpointer_begin(env->checkpointer, &env->mark);
+	return zk_checkpointer_begin(env->checkpointer, &env->mark, in_lots);
 }
 
 /* One of what is committed now, and not before that. */
@@ -112,7 +115,7 @@ checkpoint_now(struct zk_env *env)
 	int rc = zk_checkpointer_wait(env->checkpointer);
 
 	if (rc == 0)
-		rc = begin_checkpoint(env);
+		rc = begin_checkpoint(env, false);
 	if (rc == 0)
 		rc = zk_checkpointer_wait(env->checkpointer);
 	return rc;
@@ -180,14 +183,25 @@ int
 zk_env_maybe_checkpoint(struct zk_env *env)
 {
 	const uint64_t most = zk_journal_bytes(env->journal) / CHECKPOINT_SHARE;
-	const uint64_t grown = last_page(env) - env->checkpoint_last_page;
+	const uint64_t used = zk_journal_used(env->journal);
+	const uint64_t grown =
+	    (last_page(env) - env->checkpoint_last_page) * BLOCK_BYTES;
+	int rc;
 
 	/* Deletes must not use up what is in reserve for them. */
-	if (!env->room && grown * BLOCK_BYTES >= SHORT_OF_ROOM_BYTES)
+	if (!env->room && grown >= SHORT_OF_ROOM_BYTES)
 		return checkpoint_now(env);
-	if (zk_journal_used(env->journal) < most && grown * BLOCK_BYTES < most)
-		return zk_checkpointer_poll(env->checkpointer);
-	return begin_checkpoint(env);
+	rc = zk_checkpointer_poll(env->checkpointer);
+	if (rc < 0)
+		return rc;
+	if (!zk_checkpointer_is_busy(env->checkpointer))
+		return used < most && grown < most
+		    ? 0
+		    : begin_checkpoint(env, zk_env_has_plenty(env));
+	if (!env->room || used >= HURRY_SHARES * most ||
+	    grown >= HURRY_SHARES * most)
+		zk_checkpointer_hurry(env->checkpointer);
+	return 0;
 }
 
 /* All that the journal has is committed. */

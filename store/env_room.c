@@ -13,6 +13,10 @@
 #define ROOM_RESERVE    (12ull * ZK_MIB)
 #define ROOM_STEP       (16ull * ZK_MIB)
 #define ROOM_RECHECK_MS 200u
+
+/* With so much left, it does not matter if the file grows for a while. */
+#define PLENTY ((uint64_t)512 * ZK_MIB)
+
 /* Pages on LMDB's free list, which is its database 0 (as mdb_stat reads it). */
 static uint64_t
 free_pages(struct zk_env *env)
@@ -129,6 +133,16 @@ zk_env_has_last_room(struct zk_env *env)
 	if (used_bytes(env) + ROOM_STEP > map)
 		end = map;
 	return spare_bytes(env, end) >= ROOM_RESERVE / 2;
+}
+
+bool
+zk_env_has_plenty(struct zk_env *env)
+{
+	struct zk_env_usage usage;
+
+	zk_env_usage(env, &usage);
+	return env->room && usage.disk_free >= PLENTY &&
+	    usage.map_bytes >= usage.file_bytes + PLENTY;
 }
 
 void

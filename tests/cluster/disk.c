@@ -7,6 +7,8 @@
  *   slow MS        each flush takes so much longer
  *   hang           flushes do not return until the file says something else
  *   sync ERRNO     the next flush fails, once; the file is removed then
+ *   lot ERRNO      so does the next sync_file_range(2), before a flush
+ *   lots MS        each of those takes so much longer
  *   write ERRNO    writes fail, with ENOSPC for one
  *
  * A flush is fdatasync(2), fsync(2) or a write through an O_DSYNC descriptor.
@@ -93,12 +95,24 @@ pass_time(int ms)
 	(void)poll(NULL, 0, ms);
 }
 
+/* Once; 0, or -1 with errno. */
+static int
+fails(const struct order *order, const char *what)
+{
+	const char *path = getenv("DISK_CONTROL");
+
+	if (path == NULL || !is(order, what))
+		return 0;
+	(void)unlink(path);
+	errno = order->number;
+	return -1;
+}
+
 /* 0, or -1 with errno: what the flush is to return. */
 static int
 flushes(void)
 {
 	struct order order = read_order();
-	const char *path = getenv("DISK_CONTROL");
 
 	if (is(&order, "slow"))
 		pass_time(order.number);
@@ -106,11 +120,7 @@ flushes(void)
 		pass_time(LOOK_MS);
 		order = read_order();
 	}
-	if (path == NULL || !is(&order, "sync"))
-		return 0;
-	(void)unlink(path);
-	errno = order.number;
-	return -1;
+	return fails(&order, "sync");
 }
 
 static int
@@ -186,6 +196,18 @@ fsync(int fd)
 	if (is_target(fd) && flushes() < 0)
 		return -1;
 	return (int)syscall(SYS_fsync, fd);
+}
+
+int
+sync_file_range(int fd, off64_t at, off64_t len, unsigned flags)
+{
+	const struct order order = read_order();
+
+	if (is_target(fd) && is(&order, "lots"))
+		pass_time(order.number);
+	if (is_target(fd) && fails(&order, "lot") < 0)
+		return -1;
+	return (int)syscall(SYS_sync_file_range, fd, at, len, flags);
 }
 
 /* NOLINTEND(readability-inconsistent-declaration-parameter-name) */

@@ -39,6 +39,22 @@ check "all disks are slow: all work" load_runs 20 $ALL
 for i in $ALL; do
 	disk "$i"
 done
+
+# What is flushed little by little at first is flushed at once when the journal
+# fills: at a second a lot it would take minutes.
+for i in $ALL; do
+	disk "$i" lots 1000
+done
+fill() { # BYTES a write, COUNT
+	head -c "$1" /dev/zero >"$WORK/value"
+	for _ in $(seq "$2"); do
+		cat "$WORK/value" >"$WORK/m1/filled" || return 1
+	done
+}
+check "no writer waits for lots that are slow" fill 100000 400
+for i in $ALL; do
+	disk "$i"
+done
 load_stop
 load_verdict
 must stop_all

@@ -117,15 +117,24 @@ check "each is told once, in order" cmp "$WORK/wanted" "$WORK/lines"
 same "and none became one" "$merged" "$(metric 2 watch_merged_total)"
 
 # --- a snapshot
+# z3 lacks what nobody's log has any more: not what was sent to it already and
+# waits in its connections, 20 MB at most, but what comes after that.
+outgrow() {
+	local n=0 upto=
+	while [ $n -lt 20 ] || [ "$(metric 1 log_first_index)" -le "$upto" ] ||
+		[ "$(metric 2 log_first_index)" -le "$upto" ]; do
+		head -c 1000000 /dev/zero >"$WORK/m1/large$((n % 3))"
+		[ $((n += 1)) -ne 20 ] || upto=$(metric 1 applied_index)
+		[ $n -lt 400 ] || return 1
+	done
+}
 must start_model 3
 cat "$WORK/m3/c/d0/n1" >/dev/null
 ls -l "$WORK/m3/c/d1" >/dev/null
 kill -STOP "${PID[3]}"
 start_churn 1 0 300
 end_churn 1
-for i in $(seq 40); do
-	head -c 1000000 /dev/zero >"$WORK/m1/large$((i % 3))"
-done
+must outgrow
 kill -CONT "${PID[3]}"
 check "all is there again" wait_until 40 agree 1 2 3
 check "by way of a snapshot" \
@@ -139,9 +148,7 @@ must start_model 3
 kill -STOP "${PID[3]}"
 start_churn 1 0 300
 end_churn 1
-for i in $(seq 40); do
-	head -c 1000000 /dev/zero >"$WORK/m1/large$((i % 3))"
-done
+must outgrow
 was_upgraded() {
 	[[ $(control "$1" status) = *"upgrades: 1"* ]]
 }
