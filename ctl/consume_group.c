@@ -44,7 +44,10 @@ more(struct stream *s, size_t *ret_len)
 	return n < 0 && errno == ESTALE ? ZK_EXIT_LOST : ZK_EXIT_FAILED;
 }
 
-/* Whole records among what was read; at least one with a command. */
+/*
+ * Whole records among what was read; one with a command.  Printed ones are done
+ * when all of them are out: then none is that may still be lost.
+ */
 static int
 take(struct stream *s, size_t len)
 {
@@ -62,15 +65,17 @@ take(struct stream *s, size_t len)
 		status = zk_ctl_consume_record(s->c, &record);
 		if (status != 0)
 			break;
-		s->pos += record.len + 1;
 		at = stop + 1;
 		if (s->c->count != UINT64_MAX)
 			s->c->count--;
 		if (s->c->argv != NULL)
 			break;
 	}
-	if (s->c->argv == NULL && fflush(stdout) != 0 && status == 0)
+	/* main() says why. */
+	if (s->c->argv == NULL && status == 0 && fflush(stdout) != 0)
 		status = ZK_EXIT_FAILED;
+	if (status == 0 || s->c->argv != NULL)
+		s->pos += (uint64_t)(at - s->buf);
 	return status;
 }
 

@@ -104,10 +104,10 @@ run_command(struct zk_ctl *ctl, int argc, char **argv)
 	status = ctl->command->run(ctl, argc, argv);
 	zk_ctl_mounts_free(&ctl->mounts);
 	/* Output that did not arrive is a failure, /dev/full included. */
-	if ((fflush(stdout) != 0 || ferror(stdout) != 0) &&
-	    status == ZK_EXIT_OK) {
+	if (fflush(stdout) != 0 || ferror(stdout) != 0) {
 		zk_ctl_say(ctl, "cannot write to standard output");
-		status = ZK_EXIT_FAILED;
+		if (status == ZK_EXIT_OK)
+			status = ZK_EXIT_FAILED;
 	}
 	return status;
 }
