@@ -68,6 +68,21 @@ zk_next_take(struct zk_next *s)
 	return taken;
 }
 
+/* Who has it looks at what there is and waits for nothing. */
+static void
+take_for_good(struct zk_next *s)
+{
+	struct zk_nexts *nexts = &s->fs->nexts;
+
+	(void)pthread_mutex_lock(&nexts->lock);
+	nexts->awaiting++;
+	while (s->busy)
+		(void)pthread_cond_wait(&nexts->given, &nexts->lock);
+	nexts->awaiting--;
+	s->busy = true;
+	(void)pthread_mutex_unlock(&nexts->lock);
+}
+
 void
 zk_next_give(struct zk_next *s)
 {
@@ -135,10 +150,10 @@ dirty(struct zk_next *s)
 	(void)pthread_mutex_unlock(&s->fs->nexts.lock);
 }
 
-/* The read waits for its turn, or for something to read. */
+/* The read waits for its turn, or, if it may, for something to read. */
 static void
 hold(struct zk_next *s, fuse_req_t req, struct zk_handle *handle, uint64_t off,
-    size_t size)
+    size_t size, int flags)
 {
 	const struct zk_command cmd = {
 	    .op = ZK_OP_NOP,
@@ -152,6 +167,7 @@ hold(struct zk_next *s, fuse_req_t req, struct zk_handle *handle, uint64_t off,
 		return;
 	call->handle = handle;
 	call->size = size;
+	call->fi.flags = flags;
 	zk_call_hold(call, &s->waiting);
 }
 
@@ -166,7 +182,7 @@ zk_next_read(fuse_req_t req, struct zk_handle *handle, size_t size,
 	int rc;
 
 	if (!zk_next_take(s)) {
-		hold(s, req, handle, off, size);
+		hold(s, req, handle, off, size, flags);
 		dirty(s);
 		zk_calls_wake(s->fs);
 		return;
@@ -181,7 +197,7 @@ zk_next_read(fuse_req_t req, struct zk_handle *handle, size_t size,
 			memcpy(copy, bytes, len);
 	}
 	if (rc == 0 && len == 0) {
-		hold(s, req, handle, off, size);
+		hold(s, req, handle, off, size, flags);
 		/* Held, perhaps behind others: what comes now is for all. */
 		zk_next_give(s);
 		return;
@@ -206,6 +222,8 @@ serve_waiting(struct zk_next *s)
 		int rc;
 
 		rc = attempt(s, call->cmd.off, call->size, &bytes, &len);
+		if (rc == 0 && len == 0 && (call->fi.flags & O_NONBLOCK) != 0)
+			rc = -EAGAIN;
 		if (rc == 0 && len == 0) {
 			zk_call_hold_again(call, &s->waiting);
 			return;
@@ -298,16 +316,12 @@ zk_next_poll(fuse_req_t req, struct zk_handle *handle,
 	}
 	if (old != NULL)
 		fuse_pollhandle_destroy(old);
-	if (zk_next_take(s)) {
-		if (refresh(s) < 0)
-			events = POLLERR | POLLIN;
-		else if (zk_next_fill(s, 0) < 0 || zk_next_has_more(s))
-			events = POLLIN | POLLRDNORM;
-		zk_next_give(s);
-	} else {
-		dirty(s);
-		zk_calls_wake(s->fs);
-	}
+	take_for_good(s);
+	if (refresh(s) < 0)
+		events = POLLERR | POLLIN;
+	else if (zk_next_fill(s, 0) < 0 || zk_next_has_more(s))
+		events = POLLIN | POLLRDNORM;
+	zk_next_give(s);
 	(void)fuse_reply_poll(req, events);
 }
 
@@ -350,21 +364,6 @@ zk_next_free(struct zk_fs *fs, struct zk_handle *handle)
 	(void)pthread_mutex_unlock(&fs->nexts.lock);
 	zk_next_owes_nothing(s);
 	zk_next_unref(s);
-}
-
-/* Who has it looks at what there is and waits for nothing. */
-static void
-take_for_good(struct zk_next *s)
-{
-	struct zk_nexts *nexts = &s->fs->nexts;
-
-	(void)pthread_mutex_lock(&nexts->lock);
-	nexts->awaiting++;
-	while (s->busy)
-		(void)pthread_cond_wait(&nexts->given, &nexts->lock);
-	nexts->awaiting--;
-	s->busy = true;
-	(void)pthread_mutex_unlock(&nexts->lock);
 }
 
 void
