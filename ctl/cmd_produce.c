@@ -18,7 +18,7 @@
 #include "ctl/value.h"
 
 /* A batch is written when it has this much, or when no more input waits. */
-#define BATCH_BYTES ((size_t)65536)
+#define BATCH_BYTES ((size_t)262144)
 
 #define PROGRESS_MS 200
 

@@ -189,8 +189,12 @@ follow(struct zk_ctl_watch *w, struct stream *s)
 
 	s->len = 0;
 	while (status == 0) {
-		const ssize_t n = read(s->fd, s->buf + s->len, READ_BYTES);
+		ssize_t n;
 
+		status = zk_ctl_wait(w->ctl, w->argv == NULL, s->fd, -1);
+		if (status != 0)
+			return status;
+		n = read(s->fd, s->buf + s->len, READ_BYTES);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)

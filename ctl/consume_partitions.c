@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "ctl/consume.h"
@@ -192,9 +191,7 @@ read_some(struct reader *r, struct source *source, bool *ret_any)
 static int
 read_all(struct reader *r)
 {
-	static const struct timespec pause = {
-	    .tv_nsec = FOLLOW_MS * 1000000L,
-	};
+	const bool prints = r->c->argv == NULL;
 	int status = 0;
 
 	while (status == 0 && r->c->count > 0) {
@@ -209,7 +206,7 @@ read_all(struct reader *r)
 			break;
 		if (fflush(stdout) != 0)
 			return ZK_EXIT_FAILED;
-		(void)nanosleep(&pause, NULL);
+		status = zk_ctl_wait(r->c->ctl, prints, -1, FOLLOW_MS);
 	}
 	return status;
 }

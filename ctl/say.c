@@ -1,9 +1,12 @@
 #include "ctl/say.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/assert.h"
 #include "base/log.h"
@@ -64,4 +67,19 @@ void
 zk_ctl_say_errno(const struct zk_ctl *ctl, const char *what, int err)
 {
 	zk_ctl_say(ctl, "%s: %s", what, zk_ctl_reason(err));
+}
+
+int
+zk_ctl_wait(const struct zk_ctl *ctl, bool prints, int fd, int timeout_ms)
+{
+	struct pollfd fds[] = {
+	    {.fd = prints ? STDOUT_FILENO : -1},
+	    {.fd = fd, .events = POLLIN},
+	};
+
+	if (poll(fds, 2, timeout_ms) <= 0 || (fds[0].revents & POLLERR) == 0)
+		return 0;
+	(void)raise(SIGPIPE);
+	zk_ctl_say(ctl, "cannot write to standard output");
+	return ZK_EXIT_FAILED;
 }

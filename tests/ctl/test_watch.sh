@@ -124,6 +124,27 @@ check "it goes on with the next daemon" \
 want=$(seq -f 'create /a/round-%g' 20)
 same "and has lost and doubled nothing" "$want
 create /a/round-end" "$(told "$WORK/steady" | sed 's/\t/ /g' | grep round)"
+# --- whoever reads it goes: it does not wait for a change to notice
+# shellcheck disable=SC2016 # the inner shell expands
+watching bash -c '"$0" watch "$1" | head -n 1; echo "${PIPESTATUS[0]}"' \
+    "$ZKFS" "$M/a" >"$WORK/one"
+something() {
+	mkdir "$(mktemp -u "$M/a/XXXXXX")"
+	wait_until 1 test -s "$WORK/one"
+}
+must wait_until 10 something
+check "head ends, and so does what it reads of" wait_until 10 grep -qx 141 \
+    "$WORK/one"
+# shellcheck disable=SC2016 # the inner shell expands
+watching bash -c 'trap "" PIPE; "$0" watch "$1" 2>&1 >&3 3>&- |
+    cat >"$2"' "$ZKFS" "$M/a" "$WORK/said" 3> >(head -n 1 >"$WORK/two")
+more() {
+	mkdir "$(mktemp -u "$M/a/XXXXXX")"
+	wait_until 1 test -s "$WORK/two"
+}
+must wait_until 10 more
+check "it says so where SIGPIPE is ignored" wait_until 10 grep -qx \
+    "zkfs: watch: cannot write to standard output" "$WORK/said"
 kill "${watchers[@]}" 2>/dev/null
 wait "${watchers[@]}" 2>/dev/null
 must stop_fs

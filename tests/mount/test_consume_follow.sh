@@ -29,5 +29,9 @@ done
 check "it goes on" kill -0 "$pid"
 kill "$pid"
 wait "$pid" 2>/dev/null
+# shellcheck disable=SC2016 # the inner shell expands
+spawn bash -c '"$0" consume --follow "$1" | head -n 1; echo "${PIPESTATUS[0]}"' \
+    "$BUILD/zkfs" "$T" >"$WORK/one"
+check "it ends with who reads its output" wait_until 20 grep -qx 141 "$WORK/one"
 same "nothing comes twice" "" "$(sort "$WORK/told" | uniq -d)"
 must stop_fs
