@@ -269,8 +269,8 @@ before_flush(struct zk_broker *b)
 			(void)zk_group_save(part->group);
 }
 
-static int
-send_held(struct zk_broker *b)
+int
+zk_broker_send_held(struct zk_broker *b)
 {
 	int rc = 0;
 
@@ -296,7 +296,7 @@ after_flush(struct zk_broker *b)
 		if (wrote)
 			(void)zk_group_stored(g);
 	}
-	(void)send_held(b);
+	(void)zk_broker_send_held(b);
 	for (struct zk_part *part = b->touched; part != NULL;
 	     part = part->next_touched) {
 		if (part->group == NULL)
