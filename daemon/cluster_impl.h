@@ -11,7 +11,7 @@
 #include "daemon/cluster.h"
 
 /* What is spoken in frames; members of different versions part. */
-#define ZK_CLUSTER_VERSION 6u
+#define ZK_CLUSTER_VERSION 7u
 
 /* Topics have lanes of their own, so that they never delay the tree. */
 enum { ZK_GROUP_TREE, ZK_GROUP_CONTROL, ZK_GROUP_TOPICS };

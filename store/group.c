@@ -54,7 +54,7 @@ struct roster {
 	uint64_t members[ZK_GROUP_MEMBERS_MAX];
 	size_t member_count;
 	struct zk_share shares[ZK_PARTITIONS_MAX];
-	uint64_t want[ZK_PARTITIONS_MAX];
+	uint64_t owner[ZK_PARTITIONS_MAX], want[ZK_PARTITIONS_MAX];
 	size_t count;
 };
 
@@ -75,6 +75,7 @@ load_roster(struct zk_apply *ap, uint64_t group, struct roster *r)
 		return rc;
 	while ((rc = zk_share_next(ap->tx, group, number,
 	            &r->shares[r->count])) == 0) {
+		r->owner[r->count] = r->shares[r->count].owner;
 		r->want[r->count] = r->shares[r->count].want;
 		number = r->shares[r->count++].number + 1;
 		if (r->count == ZK_PARTITIONS_MAX)
@@ -124,7 +125,8 @@ deal(struct zk_apply *ap, uint64_t group, struct roster *r)
 	rc = load_roster(ap, group, r);
 	if (rc < 0)
 		return rc;
-	zk_group_assign(r->members, r->member_count, r->want, r->count);
+	zk_group_assign(r->members, r->member_count, r->owner, r->want,
+	    r->count);
 	for (size_t i = 0; rc == 0 && i < r->count; i++) {
 		struct zk_share *share = &r->shares[i];
 		const struct zk_share old = *share;

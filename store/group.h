@@ -80,9 +80,9 @@ int zk_groups_grow(struct zk_apply *ap, const struct zk_topic *topic,
 /*
  * Share out: *want of each of `count` shares becomes one of the members, which
  * are in the order they joined.  Each gets as many as any other, or one more;
- * a share moves only if it must for that.  Without members: 0.
+ * a share leaves its owner only if it must for that.  Without members: 0.
  */
 void zk_group_assign(const uint64_t *members, size_t member_count,
-    uint64_t *want, size_t count);
+    const uint64_t *owners, uint64_t *want, size_t count);
 
 #endif

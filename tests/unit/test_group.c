@@ -412,47 +412,109 @@ count_of(const uint64_t *want, size_t count, uint64_t member)
 	return n;
 }
 
+/* A member comes or goes; some of 12 at most. */
+static size_t
+come_or_go(uint64_t *seed, uint64_t *members, size_t count, uint64_t id)
+{
+	size_t at;
+
+	if (count < 12 && (count == 0 || zk_prng_next(seed) % 2 == 0)) {
+		members[count] = id;
+		return count + 1;
+	}
+	at = zk_prng_next(seed) % count--;
+	memmove(&members[at], &members[at + 1],
+	    (count - at) * sizeof(*members));
+	return count;
+}
+
+static bool
+is_one_of(const uint64_t *members, size_t count, uint64_t id)
+{
+	return count_of(members, count, id) > 0;
+}
+
+/* Owners that go; and some that give up what others are to have. */
+static void
+hand_some_over(uint64_t *seed, const uint64_t *members, size_t count,
+    uint64_t *owner, const uint64_t *want, size_t shares)
+{
+	const uint64_t rare = zk_prng_next(seed) % 4;
+
+	for (size_t i = 0; i < shares; i++)
+		if (!is_one_of(members, count, owner[i]) ||
+		    zk_prng_next(seed) % 4 < rare)
+			owner[i] = want[i];
+}
+
+/* Each has as many as any other, or one more, and no more moves than must. */
+static void
+check_dealt(const uint64_t *members, size_t count, const uint64_t *owner,
+    const uint64_t *want, size_t shares)
+{
+	size_t over = 0, above = 0, moved = 0;
+
+	if (count == 0)
+		return;
+	for (size_t i = 0; i < count; i++) {
+		const size_t has = count_of(want, shares, members[i]);
+		const size_t had = count_of(owner, shares, members[i]);
+		const size_t base = shares / count;
+
+		CHECK(has == base || has == base + 1,
+		    "%zu of %zu for one of %zu", has, shares, count);
+		above += had > base;
+		over += had > base ? had - base : 0;
+	}
+	for (size_t i = 0; i < shares; i++)
+		moved +=
+		    is_one_of(members, count, owner[i]) && want[i] != owner[i];
+	over -= above < shares % count ? above : shares % count;
+	CHECK(moved == over, "%zu moved for %zu", moved, over);
+}
+
 Test(assign, shares_are_even_and_few_move)
 {
-	uint64_t seed = 42, members[12], want[64] = {0}, id = 1;
+	uint64_t seed = 42, members[12], owner[64] = {0}, want[64] = {0};
 	size_t count = 0;
 
-	for (int round = 0; round < 2000; round++) {
-		const size_t shares = 64;
-		uint64_t old[64];
-		size_t moved = 0, due = 0;
+	for (uint64_t round = 1; round < 4000; round++) {
+		const size_t shares = 1 + zk_prng_next(&seed) % 64;
+		uint64_t again[64];
 
-		if (count == 12 || (count > 0 && zk_prng_next(&seed) % 2)) {
-			const size_t at = zk_prng_next(&seed) % count--;
-
-			memmove(&members[at], &members[at + 1],
-			    (count - at) * sizeof(*members));
-		} else {
-			members[count++] = id++;
-		}
-		memcpy(old, want, sizeof(old));
-		zk_group_assign(members, count, want, shares);
-		for (size_t i = 0; i < count; i++) {
-			const size_t has = count_of(want, shares, members[i]);
-			const size_t had = count_of(old, shares, members[i]);
-
-			CHECK(has == shares / count ||
-			        has == shares / count + 1,
-			    "%zu of %zu for one of %zu", has, shares, count);
-			due += has > had ? has - had : 0;
-		}
-		for (size_t i = 0; count > 0 && i < shares; i++)
-			moved += want[i] != old[i];
-		CHECK(moved == due, "%zu moved for %zu", moved, due);
+		count = come_or_go(&seed, members, count, round);
+		zk_group_assign(members, count, owner, want, shares);
+		check_dealt(members, count, owner, want, shares);
+		memcpy(again, want, sizeof(again));
+		zk_group_assign(members, count, owner, again, shares);
+		CHECK(memcmp(again, want, shares * sizeof(*want)) == 0,
+		    "again");
+		hand_some_over(&seed, members, count, owner, want, 64);
 	}
+}
+
+/* Two came, and went again before anybody had given anything up for them. */
+Test(assign, who_has_not_given_up_keeps)
+{
+	const uint64_t members[] = {1, 2, 3, 4};
+	const uint64_t owner[] = {1, 1, 2, 2};
+	uint64_t want[] = {1, 1, 2, 2};
+
+	zk_group_assign(members, 3, owner, want, 4);
+	zk_group_assign(members, 4, owner, want, 4);
+	cr_expect_eq(count_of(want, 4, 3), 1);
+	cr_expect_eq(count_of(want, 4, 4), 1);
+	zk_group_assign((const uint64_t[]){1, 2, 4}, 3, owner, want, 4);
+	zk_group_assign(members, 2, owner, want, 4);
+	cr_expect_arr_eq(want, owner, sizeof(want));
 }
 
 Test(assign, who_joins_beyond_the_shares_waits)
 {
-	const uint64_t members[] = {1, 2, 3};
+	const uint64_t members[] = {1, 2, 3}, owner[] = {0, 0};
 	uint64_t want[] = {0, 0};
 
-	zk_group_assign(members, 3, want, 2);
+	zk_group_assign(members, 3, owner, want, 2);
 	cr_expect_eq(want[0], 1);
 	cr_expect_eq(want[1], 2);
 }
