@@ -131,7 +131,7 @@ attempt(struct zk_next *s, uint64_t pos, size_t size, const char **ret_bytes,
 	*ret_len = 0;
 	rc = refresh(s);
 	if (rc == 0)
-		rc = zk_window_seek(&s->window, pos, zk_next_done, s);
+		rc = zk_window_seek(&s->window, pos, size, zk_next_done, s);
 	if (rc < 0)
 		return rc;
 	zk_next_settle(s);

@@ -96,7 +96,7 @@ restore_window(struct zk_dec *dec, struct zk_window *w)
 	if (dec->failed)
 		return -EPROTO;
 	w->pos = pos;
-	w->told = told;
+	w->told = w->at = told;
 	for (uint64_t i = 0; i < count; i++) {
 		struct zk_window_piece piece = {.number = zk_dec_u32(&pieces)};
 		char *to;

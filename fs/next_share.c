@@ -374,7 +374,7 @@ zk_next_fill(struct zk_next *s, size_t size)
 bool
 zk_next_has_more(struct zk_next *s)
 {
-	if (s->window.told < zk_window_end(&s->window))
+	if (s->window.at < zk_window_end(&s->window))
 		return true;
 	for (struct zk_share *share = s->shares; share != NULL;
 	     share = share->next)

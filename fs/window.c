@@ -95,14 +95,14 @@ whole_before(const struct zk_window *w, size_t len)
 }
 
 int
-zk_window_seek(struct zk_window *w, uint64_t pos, zk_window_done_fn done,
-    void *arg)
+zk_window_seek(struct zk_window *w, uint64_t pos, size_t size,
+    zk_window_done_fn done, void *arg)
 {
 	size_t gone = 0, part;
 
 	if (pos < w->pos)
 		return -ENODATA;
-	if (pos > zk_window_end(w))
+	if (pos > w->told)
 		return -EINVAL;
 	while (gone < w->count && w->pieces[gone].len <= pos - w->pos) {
 		const struct zk_window_piece *piece = &w->pieces[gone++];
@@ -120,7 +120,9 @@ zk_window_seek(struct zk_window *w, uint64_t pos, zk_window_done_fn done,
 		done(arg, piece, piece->off);
 		drop_front(w, part);
 	}
-	w->told = pos;
+	if (size >= w->told - pos)
+		w->told = pos;
+	w->at = pos;
 	return 0;
 }
 
@@ -136,8 +138,9 @@ zk_window_take(struct zk_window *w, uint64_t pos, size_t size,
 	at = (size_t)(pos - w->pos);
 	len = w->len - at < size ? w->len - at : size;
 	*ret_bytes = w->buf + w->head + at;
-	if (pos + len > w->told)
-		w->told = pos + len;
+	w->at = pos + len;
+	if (w->at > w->told)
+		w->told = w->at;
 	return len;
 }
 

@@ -24,7 +24,8 @@ struct zk_window {
 	char *buf;
 	size_t head, len, cap; /* the bytes are at [head, head + len) */
 	uint64_t pos;          /* of the first of them */
-	uint64_t told;         /* the reader has got what is before this */
+	uint64_t told;         /* the reader may have got what is before this */
+	uint64_t at;           /* where the last read has ended */
 	struct zk_window_piece *pieces;
 	size_t count, piece_cap;
 };
@@ -37,14 +38,16 @@ char *zk_window_reserve(struct zk_window *w, size_t len);
 int zk_window_add(struct zk_window *w, const struct zk_window_piece *piece);
 
 /*
- * The reader is at this position: what is before it is done, what is from
- * there on he may not have seen.  Calls done with how far each partition
- * concerned is done.  -ENODATA: before what is left; -EINVAL: beyond the end.
+ * The reader is at this position, and reads so much: what is before it is done.
+ * If he reads all that he was told from there on, he does not have it any more;
+ * who reads less may, and go on behind it without another look.  Calls done
+ * with how far each partition concerned is done.  -ENODATA: before what is
+ * left; -EINVAL: beyond what was told.
  */
 typedef void (*zk_window_done_fn)(void *arg,
     const struct zk_window_piece *piece, uint64_t off);
-int zk_window_seek(struct zk_window *w, uint64_t pos, zk_window_done_fn done,
-    void *arg);
+int zk_window_seek(struct zk_window *w, uint64_t pos, size_t size,
+    zk_window_done_fn done, void *arg);
 
 /* The bytes there are from a position, at most size; they count as told. */
 size_t zk_window_take(struct zk_window *w, uint64_t pos, size_t size,
