@@ -105,6 +105,7 @@ static const enum zk_request_kind kinds[] = {
     [ZK_ASK_TIME] = ZK_REQUEST_TIME,
     [ZK_ASK_RECORD] = ZK_REQUEST_RECORD,
     [ZK_ASK_DIGEST] = ZK_REQUEST_DIGEST,
+    [ZK_ASK_SYNC] = ZK_REQUEST_SYNC,
 };
 
 static int

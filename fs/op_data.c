@@ -72,7 +72,10 @@ zk_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		return;
 	}
 	if (handle->kind == ZK_NODE_PARTITION) {
-		zk_topic_read(req, handle, size, (uint64_t)off);
+		if ((fi->flags & O_DIRECT) != 0)
+			zk_topic_read_synced(req, handle, size, (uint64_t)off);
+		else
+			zk_topic_read(req, handle, size, (uint64_t)off);
 		return;
 	}
 	if (handle->text != NULL) {

@@ -479,6 +479,21 @@ caught_up(struct zk_call *call)
 }
 
 static void
+sync_partition(struct zk_call *call)
+{
+	zk_topic_sync(call->fs, call->req, call->cmd.ino);
+}
+
+static void
+barrier_answer_partition(struct zk_call *call, const struct zk_outcome *out)
+{
+	if (out->rc < 0)
+		zk_reply_rc(call->req, out->rc);
+	else
+		zk_call_defer(call);
+}
+
+static void
 barrier_answer_file(struct zk_call *call, const struct zk_outcome *out)
 {
 	if (out->rc < 0 || !zk_call_defer_shown(call, ZK_SHOWN_MS))
@@ -496,14 +511,16 @@ barrier_answer_dir(struct zk_call *call, const struct zk_outcome *out)
 
 /* Answered when all that was agreed before has been applied here. */
 static void
-barrier(struct zk_fs *fs, fuse_req_t req, zk_answer_fn answer)
+barrier(struct zk_fs *fs, fuse_req_t req, uint64_t ino, zk_answer_fn answer,
+    zk_resume_fn resume)
 {
 	struct zk_command cmd = {.op = ZK_OP_NOP};
 	struct zk_call *call = zk_call_new(fs, req, &cmd, answer);
 
 	if (call == NULL)
 		return;
-	call->resume = caught_up;
+	call->cmd.ino = ino;
+	call->resume = resume;
 	zk_call_submit(call);
 }
 
@@ -529,7 +546,11 @@ zk_op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync,
 	/* sync(1) opens for reading: it asks for what others have done. */
 	if (!trunc && (handle->flags & O_ACCMODE) == O_RDONLY &&
 	    !zk_is_virtual(ino)) {
-		barrier(fs, req, barrier_answer_file);
+		if (handle->kind == ZK_NODE_PARTITION)
+			barrier(fs, req, ino, barrier_answer_partition,
+			    sync_partition);
+		else
+			barrier(fs, req, ino, barrier_answer_file, caught_up);
 		return;
 	}
 	/* Every answered write is durable already. */
@@ -559,5 +580,5 @@ zk_op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync,
 	if (zk_is_virtual(ino))
 		zk_reply_rc(req, 0);
 	else
-		barrier(zk_fs_of(req), req, barrier_answer_dir);
+		barrier(zk_fs_of(req), req, ino, barrier_answer_dir, caught_up);
 }

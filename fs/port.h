@@ -65,6 +65,7 @@ enum zk_ask_kind {
 	ZK_ASK_RECORD, /* offset: of the first that begins there or later */
 	/* What READ gives at the replica of that number: bytes << 32 | CRC. */
 	ZK_ASK_DIGEST,
+	ZK_ASK_SYNC, /* what was appended before is read here after it */
 };
 
 struct zk_ask {

@@ -60,6 +60,11 @@ int zk_topic_opened(struct zk_fs *fs, struct zk_handle *handle,
 /* Requests for handles whose kind is one of ours. */
 void zk_topic_read(fuse_req_t req, struct zk_handle *handle, size_t size,
     uint64_t off);
+/* ... with O_DIRECT: of all that was appended before. */
+void zk_topic_read_synced(fuse_req_t req, struct zk_handle *handle, size_t size,
+    uint64_t off);
+/* Replies when who reads here gets all that was appended before. */
+void zk_topic_sync(struct zk_fs *fs, fuse_req_t req, uint64_t partition);
 /* False: it is no group's offset, or is read as any file. */
 bool zk_topic_read_offset(fuse_req_t req, struct zk_handle *handle, size_t size,
     uint64_t off);

@@ -98,6 +98,7 @@ zk_broker_submit(struct zk_broker *b, struct zk_request_list *list)
 		case ZK_REQUEST_TIME:
 		case ZK_REQUEST_RECORD:
 		case ZK_REQUEST_DIGEST:
+		case ZK_REQUEST_SYNC:
 			zk_ask_submit(b, request);
 			break;
 		case ZK_REQUEST_SET:
@@ -314,6 +315,7 @@ tell_part(struct zk_part *part)
 	struct zk_broker *b = part->broker;
 
 	zk_append_seen(part);
+	zk_sync_finish(part);
 	if (part->info_changed) {
 		part->info_changed = false;
 		if (zk_part_publish(part)) {

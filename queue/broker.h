@@ -138,6 +138,7 @@ void zk_broker_begin(struct zk_broker *broker,
  *         lots.  Requests that wait for it are answered with -ENOENT.
  * PRUNE   all that is in the tree has been set since zk_broker_open(): the
  *         rest is dropped.
+ * SYNC    0, when reading here shows all that anybody was answered for before.
  * WATCH   of a partition whose data is elsewhere: keep its info fresh (within
  *         some 100 ms) and tell of changes, until as many UNWATCH.
  * FOLLOW  the same of where it ends, and only that: at once when it was idle,

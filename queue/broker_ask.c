@@ -192,10 +192,17 @@ zk_ask_on_ask(struct zk_broker *b, uint64_t from, uint64_t id,
 	q.want = zk_dec_u32(dec);
 	seen = zk_dec_u64(dec);
 	if (dec->failed || q.kind < ZK_REQUEST_INFO ||
-	    q.kind > ZK_REQUEST_DIGEST || q.want > ZK_PARTITION_READ_MAX)
+	    q.kind > ZK_REQUEST_SYNC || q.want > ZK_PARTITION_READ_MAX)
 		return -EPROTO;
 	if (part == NULL)
 		return 0;
+	if (q.kind == ZK_REQUEST_SYNC && part->group != NULL) {
+		rc = zk_sync_begin(part->group, from, number);
+		if (rc == 0)
+			return 0;
+		return reply(part, from, number,
+		    rc == -ZK_ENOTLEADER ? rc : -EAGAIN, 0, 0);
+	}
 	if (part->group == NULL || !zk_group_is_readable(part->group) ||
 	    part->group->end < seen ||
 	    (part->group->raft.leader == 0 && q.kind == ZK_REQUEST_INFO))
@@ -275,6 +282,8 @@ ask(struct zk_part *part, struct zk_request *request, uint64_t to)
 static bool
 is_for_us(const struct zk_part *part, const struct zk_request *request)
 {
+	if (request->kind == ZK_REQUEST_SYNC)
+		return false;
 	if (request->node != 0)
 		return request->node == part->broker->options.self;
 	return request->kind != ZK_REQUEST_RECORD ||
@@ -303,9 +312,13 @@ ask_all(struct zk_part *part, uint64_t aim)
 
 	for (struct zk_request *request = part->asks.first; request != NULL;
 	     request = request->next) {
-		const uint64_t to = request->node != 0 ? request->node : aim;
+		uint64_t to = request->node != 0 ? request->node : aim;
 
-		if (request->asked_ms == 0 && to != 0 && to != self)
+		if (request->asked_ms != 0)
+			continue;
+		if (request->kind == ZK_REQUEST_SYNC)
+			to = zk_sync_aim(part, request);
+		if (to != 0 && to != self)
 			ask(part, request, to);
 	}
 }
@@ -402,6 +415,29 @@ take_ask(struct zk_part *part, const struct zk_request *request)
 			zk_request_list_add(&part->asks, at);
 }
 
+void
+zk_ask_synced(struct zk_part *part, uint64_t from, uint64_t number, int rc)
+{
+	struct zk_broker *b = part->broker;
+	struct zk_request *request;
+
+	if (from != b->options.self) {
+		(void)reply(part, from, number, rc, part->group->end, 0);
+		return;
+	}
+	request = find_ask(part, number);
+	if (request == NULL)
+		return;
+	if (rc < 0) {
+		request->asked_ms = zk_broker_now(b) - AGAIN_MS + SOON_MS;
+		return;
+	}
+	zk_sync_seen(part, part->group->end);
+	zk_part_picture(part, &request->reply.info);
+	take_ask(part, request);
+	zk_broker_answer(b, request, 0);
+}
+
 int
 zk_ask_on_reply(struct zk_broker *b, uint64_t from, uint64_t id,
     struct zk_dec *dec)
@@ -431,6 +467,8 @@ zk_ask_on_reply(struct zk_broker *b, uint64_t from, uint64_t id,
 		return 0;
 	}
 	note_info(part, &info);
+	if (request->kind == ZK_REQUEST_SYNC && rc == 0)
+		zk_sync_seen(part, offset);
 	request->reply.offset = offset;
 	zk_part_picture(part, &request->reply.info);
 	if (len > 0 && (request->copy = malloc(len)) != NULL) {

@@ -11,7 +11,7 @@
  *   broker_append.c  batches of this host on their way
  *   broker_fence.c   batches whose session is over
  *   broker_ask.c     questions of this host and of others
- *   broker_read.c    what any thread may call
+ *   broker_sync.c, broker_read.c  ends for sure; what any thread may call
  *   broker_follow.c  ends of what is elsewhere, for this host and others
  *   broker_late.c    what may wait for a frame to go with
  *   group.c          one replica: Raft and its log
@@ -24,6 +24,7 @@
 #include "consensus/msg_codec.h"
 #include "queue/broker.h"
 #include "queue/broker_follow.h"
+#include "queue/broker_sync.h"
 #include "queue/plog.h"
 #include "queue/writers.h"
 
@@ -202,8 +203,8 @@ struct zk_group {
 	uint64_t left_ms;
 	bool trimming; /* an entry TRIM is not applied yet */
 
-	/* By member, as Raft has them; NULL until needed; broker_late.c. */
-	struct zk_late *late;
+	struct zk_syncs *syncs; /* NULL until needed, like: */
+	struct zk_late *late;   /* by member, as Raft has them; broker_late.c */
 	struct zk_group *next_late;
 	bool in_late; /* in the broker's list */
 };

@@ -352,6 +352,7 @@ zk_group_step(struct zk_group *g, const struct zk_event *event)
 	}
 	if (b->fx.conf_changed)
 		g->part->info_changed = true;
+	zk_sync_told(g, &b->fx);
 	rc = make_durable(g, &b->fx, last);
 	if (rc == 0)
 		rc = pass_on(g, &b->fx);

@@ -289,7 +289,7 @@ zk_group_doze(struct zk_group *g)
 	struct zk_broker *b = g->part->broker;
 	struct zk_enc enc;
 
-	if (g->asleep || !is_settled(g)) {
+	if (g->asleep || zk_sync_waits(g) || !is_settled(g)) {
 		g->idle_ticks = 0;
 		return;
 	}

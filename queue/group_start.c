@@ -258,5 +258,6 @@ zk_group_close(struct zk_group *g)
 	g->part->info_changed = true;
 	zk_writers_fini(&g->writers);
 	free(g->heads);
+	free(g->syncs);
 	free(g);
 }

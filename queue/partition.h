@@ -73,6 +73,8 @@ enum zk_request_kind {
 	ZK_REQUEST_RECORD, /* offset of the first record at or after offset */
 	/* What READ gives, summed up, at the replica `node`; see zk_reply. */
 	ZK_REQUEST_DIGEST,
+	/* From now on this host reads all that was answered for before. */
+	ZK_REQUEST_SYNC,
 	/* For the one who reads the tree; answered at once. */
 	ZK_REQUEST_SET,
 	ZK_REQUEST_DROP,
@@ -131,7 +133,10 @@ struct zk_request {
 	uint64_t number;
 	uint64_t deadline_ms;
 	uint64_t asked_ms; /* questions: when it was sent last; 0: not yet */
-	/* APPEND: the messages that it was sent in and not refused. */
+	/*
+	 * APPEND: the messages that it was sent in and not refused.  SYNC: how
+	 * often it was asked here.
+	 */
 	uint64_t asked;
 	struct zk_reply reply;
 	void *copy; /* what reply.bytes points to; freed with the request */

@@ -127,7 +127,11 @@ sim_check_answer(struct sim *sim, const struct sim_batch *batch)
 	size_t len;
 	int rc;
 
-	if (batch->rc != 0 || batch->len > sizeof(buf))
+	if (batch->rc != 0)
+		return;
+	if (sim->answered[batch->part] < batch->offset + batch->len)
+		sim->answered[batch->part] = batch->offset + batch->len;
+	if (batch->len > sizeof(buf))
 		return;
 	rc = zk_broker_read(host->broker, sim->specs[batch->part].id,
 	    batch->offset, buf, batch->len, &len);

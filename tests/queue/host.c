@@ -278,6 +278,7 @@ sim_host_start(struct sim *sim, unsigned id)
 	memset(host->told, 0, sizeof(host->told));
 	memset(host->local, 0, sizeof(host->local));
 	memset(host->batch, 0, sizeof(host->batch));
+	memset(host->syncs, 0, sizeof(host->syncs));
 	rc = zk_broker_open(&options, &now, &host->broker);
 	if (rc < 0)
 		sim_fail(sim, "host %u does not start: %s", id,
@@ -474,6 +475,9 @@ sim_host_turn(struct sim *sim, unsigned id)
 		for (unsigned writer = 0; writer < SIM_WRITERS; writer++)
 			if (host->told[part])
 				act(sim, host, part, writer);
+	for (unsigned part = 0; part < SIM_PARTS; part++)
+		if (host->told[part])
+			sim_sync(sim, host, part);
 	zk_broker_submit(host->broker, &host->list);
 	end_turn(sim, host);
 }

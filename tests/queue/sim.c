@@ -49,6 +49,8 @@ static const char *const mark_names[MARK_COUNT] = {
     [MARK_STALL] = "stalled connection",
     [MARK_SESSION_LOST] = "session that was lost",
     [MARK_LATE] = "batch that came too late for its session",
+    [MARK_SYNC] = "question for all that was answered for",
+    [MARK_SYNC_ELSEWHERE] = "... after which others are asked",
 };
 
 uint64_t

@@ -46,6 +46,8 @@ enum sim_mark {
 	MARK_STALL,
 	MARK_SESSION_LOST,
 	MARK_LATE,
+	MARK_SYNC,
+	MARK_SYNC_ELSEWHERE,
 	MARK_COUNT
 };
 
@@ -59,6 +61,14 @@ struct sim_batch {
 	int rc;
 	size_t len;
 	char *text;
+};
+
+/* A question for all that was answered for. */
+struct sim_sync {
+	struct sim *sim;
+	unsigned host, part;
+	uint64_t boot;
+	uint64_t floor; /* it ended there, as somebody was told */
 };
 
 struct sim_message {
@@ -86,6 +96,7 @@ struct sim_host {
 	bool told[SIM_PARTS];           /* of the newest spec */
 	struct sim_batch *batch[SIM_PARTS][SIM_WRITERS];
 	uint64_t next_us[SIM_PARTS][SIM_WRITERS];
+	bool syncs[SIM_PARTS];                     /* one is under way */
 	uint64_t start[SIM_PARTS], end[SIM_PARTS]; /* as seen last */
 	uint64_t read[SIM_PARTS];                  /* up to there */
 	bool local[SIM_PARTS];
@@ -130,6 +141,7 @@ struct sim {
 	uint64_t delay_us;
 	struct zk_partition_spec specs[SIM_PARTS];
 	struct sim_content content[SIM_PARTS];
+	uint64_t answered[SIM_PARTS]; /* all before was, to somebody */
 	/* By term: node ids, 0: none was seen. */
 	uint8_t votes[SIM_PARTS][SIM_HOSTS_MAX][SIM_TERMS];
 	uint8_t leaders[SIM_PARTS][SIM_TERMS];
@@ -168,10 +180,14 @@ extern const char *const sim_files[SIM_FILES];
 void sim_host_start(struct sim *sim, unsigned id);
 void sim_host_stop(struct sim *sim, unsigned id);
 void sim_host_turn(struct sim *sim, unsigned id);
+
 void sim_send(struct sim *sim, unsigned from, unsigned to, const void *bytes,
     size_t len);
 void sim_deliver_due(struct sim *sim);
 void sim_wire_clear(struct sim *sim, unsigned id);
+
+/* sync.c: now and then, in the host's turn */
+void sim_sync(struct sim *sim, struct sim_host *host, unsigned part);
 
 /* wire.c */
 /* Has somebody voted lately?  Then he crashes, and is asked for another. */
