@@ -103,6 +103,7 @@ zk_fs_unref(struct zk_fs *fs)
 	zk_expects_fini(&fs->expects);
 	zk_events_fini(&fs->events);
 	(void)pthread_mutex_destroy(&fs->control_lock);
+	(void)pthread_mutex_destroy(&fs->plans_lock);
 	(void)pthread_mutex_destroy(&fs->receive);
 	(void)pthread_mutex_destroy(&fs->kept_lock);
 	(void)sem_destroy(&fs->ended);
@@ -131,6 +132,7 @@ make(const struct zk_fs_options *options, const struct zk_fs_port *port)
 	fs->mount_id = -1;
 	atomic_init(&fs->refs, 1);
 	(void)pthread_mutex_init(&fs->control_lock, NULL);
+	(void)pthread_mutex_init(&fs->plans_lock, NULL);
 	(void)pthread_mutex_init(&fs->receive, NULL);
 	(void)pthread_mutex_init(&fs->kept_lock, NULL);
 	STAILQ_INIT(&fs->kept);

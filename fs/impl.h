@@ -69,6 +69,7 @@ struct zk_fs {
 	struct zk_expects expects;
 	struct zk_events events;
 	pthread_mutex_t control_lock; /* protects the texts of handles */
+	pthread_mutex_t plans_lock; /* protects writes to several partitions */
 	struct zk_control_watch control_watch;
 	struct zk_backup backup;
 

@@ -15,16 +15,17 @@ struct part {
 };
 
 /*
- * What one write(2) becomes.  After the first part is submitted it is the
- * thread that answers that goes on with it.
+ * What one write(2) becomes.  The parts are submitted together; if there is no
+ * room for all, the thread that answers goes on with them.
  */
 struct plan {
 	struct zk_call *call;
-	size_t count;     /* parts */
+	size_t count;     /* parts; of several, protected by fs->plans_lock: */
 	size_t next;      /* not yet submitted */
 	size_t pending;   /* not yet answered, or submitted */
 	size_t done;      /* appended */
-	int rc;           /* the first that failed */
+	bool over;        /* the writer has been told something else, before */
+	int rc;           /* what all of it failed with */
 	uint64_t session; /* in which it is appended; 0: in none */
 	size_t taken;     /* bytes of the write that are in it */
 	size_t len;       /* bytes to append */
@@ -72,7 +73,7 @@ fail(struct plan *plan, size_t parts, int rc)
 {
 	plan->pending -= parts;
 	/* That nothing was appended must be so of all parts. */
-	if (plan->rc == 0 || plan->rc == -EROFS)
+	if (plan->rc == 0 || rc == -ETIMEDOUT)
 		plan->rc = rc;
 }
 
@@ -82,12 +83,16 @@ push(struct plan *plan)
 {
 	while (plan->next < plan->count) {
 		const bool idle = plan->pending == plan->count - plan->next;
-		const int rc = ask_part(plan, plan->next);
+		const int rc =
+		    plan->over ? -EAGAIN : ask_part(plan, plan->next);
 
-		if (rc == -EAGAIN && !idle)
+		if (rc == -EAGAIN && !idle && !plan->over)
 			return; /* the next answer looks again */
 		if (rc == -EAGAIN) {
-			/* The first parts are appended, these are not. */
+			/*
+			 * The first parts are appended, these are not; nor
+			 * behind what the writer has written since.
+			 */
 			fail(plan, plan->count - plan->next, -ETIMEDOUT);
 			plan->next = plan->count;
 			return;
@@ -102,32 +107,43 @@ static void
 part_told(void *arg, const struct zk_told *told)
 {
 	struct plan *plan = arg;
+	struct zk_fs *fs = plan->call->fs;
+	struct zk_told all = {.rc = told->rc, .offset = told->offset};
+	bool whole = true;
 
-	if (told->rc < 0)
-		fail(plan, 1, told->rc);
-	else
-		plan->pending--;
-	plan->done += told->rc == 0;
-	push(plan);
-	if (plan->pending == 0) {
-		const bool partly = plan->rc == -EROFS && plan->done > 0;
-		const struct zk_told all = {
-		    .rc = partly ? -ETIMEDOUT : plan->rc,
-		    .offset = told->offset,
-		};
-
-		zk_call_told(plan->call, &all);
+	if (plan->count > 1) {
+		(void)pthread_mutex_lock(&fs->plans_lock);
+		if (told->rc < 0)
+			fail(plan, 1, told->rc);
+		else
+			plan->pending--;
+		plan->done += told->rc == 0;
+		push(plan);
+		all.rc = plan->rc < 0 && plan->done > 0 ? -ETIMEDOUT : plan->rc;
+		whole = plan->pending == 0;
+		(void)pthread_mutex_unlock(&fs->plans_lock);
 	}
+	if (whole)
+		zk_call_told(plan->call, &all);
 }
 
-/* The first part is parked until there is room; the others follow it. */
+/* The first part is parked until there is room. */
 static int
 send_plan(struct zk_call *call)
 {
 	struct plan *plan = call->extra;
+	int rc;
 
-	plan->next = 1;
-	return ask_part(plan, 0);
+	if (plan->count == 1)
+		return ask_part(plan, 0);
+	(void)pthread_mutex_lock(&call->fs->plans_lock);
+	rc = ask_part(plan, 0);
+	if (rc == 0) {
+		plan->next = 1;
+		push(plan);
+	}
+	(void)pthread_mutex_unlock(&call->fs->plans_lock);
+	return rc;
 }
 
 /* --- what a write is made of ---------------------------------------------- */
@@ -399,9 +415,14 @@ count_append(const struct zk_call *call, const uint64_t *off)
 static void
 write_instead(struct zk_call *call, int rc)
 {
+	struct plan *plan = call->extra;
+
 	count_append(call, NULL);
 	if (rc == -ETIMEDOUT)
 		call->handle->topic_file->tail_len = 0;
+	(void)pthread_mutex_lock(&call->fs->plans_lock);
+	plan->over = true;
+	(void)pthread_mutex_unlock(&call->fs->plans_lock);
 }
 
 static void

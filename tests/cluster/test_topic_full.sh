@@ -54,6 +54,34 @@ for i in $ALL; do
 	must wait_until 20 test -e "$WORK/m$i/topics/u/p0"
 done
 
+# Partitions on one host each, and a key for one of each host's.
+must mkdir "$WORK/m1/topics/v"
+for i in $ALL; do
+	must wait_until 20 test -e "$WORK/m$i/topics/v/config"
+done
+printf 'replicas=1\npartitions=3\n' >"$WORK/settings"
+must cp "$WORK/settings" "$WORK/m1/topics/v/config"
+KEY=()
+keys_are_found() {
+	local p at
+	for p in 0 1 2; do
+		at=$(getfattr --only-values -n user.zkfs.replicas \
+		    "$WORK/m1/topics/v/p$p" 2>/dev/null)
+		case $at in
+		z[123]) KEY[${at#z}]=$(awk 'NR == 1 { print $1 }' \
+		    "$WORK/m1/topics/v/p$p") ;;
+		*) return 1 ;;
+		esac
+	done
+	[ -n "${KEY[1]:-}" ] && [ -n "${KEY[2]:-}" ] && [ -n "${KEY[3]:-}" ]
+}
+for n in $(seq 40); do
+	printf 'key%d\tfirst\n' "$n"
+done >"$WORK/keys"
+must dd if="$WORK/keys" of="$WORK/m1/topics/v/by-key" bs=1M oflag=append \
+    conv=notrunc status=none
+check "each host has a key" wait_until 30 keys_are_found
+
 # --- a follower, then a leader
 must topic_led 0
 for victim in $((LED % 3 + 1)) "$LED"; do
@@ -76,6 +104,24 @@ is_told() {
 	    grep -q "No space left on device" "$WORK/said"
 }
 check "two are full: who appends is told" wait_until 30 is_told
+# A line whose beginning waited in the open file, and one for a full host.
+cat >"$WORK/some.py" <<'END'
+import os, sys
+path, good, bad = sys.argv[1:]
+fd = os.open(path, os.O_WRONLY | os.O_APPEND)
+os.write(fd, ("%s\t%s" % (good, "x" * 5000)).encode())
+try:
+    os.write(fd, ("x\n%s\tfull\n" % bad).encode())
+    print("written")
+except OSError as e:
+    print(e.strerror)
+os.close(fd)
+END
+same "who has some of his lines appended is not told that none was" \
+    "Connection timed out" "$(timeout 20 python3 "$WORK/some.py" \
+    "$WORK/m3/topics/v/by-key" "${KEY[3]}" "${KEY[1]}")"
+same "what was is there once, also after the close" 1 \
+    "$(cat "$WORK"/m3/topics/v/p? | grep -c "^${KEY[3]}	x*$")"
 check "reading goes on" timeout 10 tail -n 1 "$WORK/m1/topics/t/p0"
 check "so do deletions" timeout 20 rm -f "$WORK/m3/works"
 check "retention frees" sh -c 'echo retention.bytes=100K >>"$1"' sh \

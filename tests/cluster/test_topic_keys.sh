@@ -1,0 +1,77 @@
+# Lines by key, some of whose partitions cannot be reached: the others have
+# theirs at once, and nothing of a write that was given up comes later, behind
+# what its writer has written since.
+. "$(dirname "$0")/lib.sh"
+T=topics/t
+must start_all op_timeout=6s
+must zkfs 1 topic create t partitions=12 replicas=1
+for i in $ALL; do
+	must wait_until 20 test -e "$WORK/m$i/$T/p11"
+done
+on_one_each() {
+	local p
+	for ((p = 0; p < 12; p++)); do
+		WHERE[p]=$(getfattr --only-values -n user.zkfs.replicas \
+		    "$WORK/m1/$T/p$p" 2>/dev/null)
+		case ${WHERE[p]} in
+		z[123]) ;;
+		*) return 1 ;;
+		esac
+	done
+}
+WHERE=()
+check "each partition is on one host" wait_until 30 on_one_each
+
+# A key for each partition.
+KEY=()
+for ((n = 0; n < 400; n++)); do
+	printf 'key%d\tfirst\n' $n
+done >"$WORK/keys"
+must dd if="$WORK/keys" of="$WORK/m1/$T/by-key" bs=1M oflag=append \
+    conv=notrunc status=none
+for ((p = 0; p < 12; p++)); do
+	KEY[p]=$(head -n 1 "$WORK/m1/$T/p$p" | cut -f 1)
+	check "p$p has a key, ${KEY[p]}" test -n "${KEY[p]}"
+done
+# One of z3's comes before one of another host, by number.
+DEAD=()
+LIVE=()
+for ((p = 0; p < 12; p++)); do
+	if [ "${WHERE[p]}" = z3 ]; then
+		DEAD+=("$p")
+	elif [ "${#DEAD[@]}" -gt 0 ]; then
+		LIVE+=("$p")
+	fi
+done
+check "there are some behind z3's" test "${#LIVE[@]}" -gt 0
+dead=${DEAD[0]} live=${LIVE[0]}
+
+kill -STOP "${PID[3]}"
+cat >"$WORK/write.py" <<'END'
+import os, sys
+path, dead, live = sys.argv[1:]
+fd = os.open(path, os.O_WRONLY | os.O_APPEND)
+try:
+    os.write(fd, ("%s\tone\n%s\tone\n" % (dead, live)).encode())
+    print("written")
+except OSError as e:
+    print(e.strerror)
+os.write(fd, ("%s\ttwo\n" % live).encode())
+END
+spawn python3 "$WORK/write.py" "$WORK/m1/$T/by-key" "${KEY[dead]}" \
+    "${KEY[live]}" >"$WORK/said"
+writer=$!
+has_line() { # TEXT
+	grep -qx "${KEY[live]}	$1" "$WORK/m2/$T/p$live"
+}
+check "z3 stands still: what goes elsewhere is there at once" \
+    wait_until 20 has_line one
+check_not "before the writer is told of the rest" test -s "$WORK/said"
+"$WAITFOR" gone 20 "$writer" || fail "the writer hangs"
+same "he is told that it is not known" "Connection timed out" \
+    "$(cat "$WORK/said")"
+kill -CONT "${PID[3]}"
+check "what he wrote next is there, too" wait_until 20 has_line two
+same "each once, in order" "first one two" "$(grep "^${KEY[live]}	" \
+    "$WORK/m2/$T/p$live" | cut -f 2 | xargs)"
+stop_all
