@@ -553,9 +553,10 @@ zk_op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync,
 			barrier(fs, req, ino, barrier_answer_file, caught_up);
 		return;
 	}
-	/* Every answered write is durable already. */
+	/* Every answered write is durable already, but for the topics'. */
 	if (!trunc) {
-		zk_reply_rc(req, 0);
+		if (!zk_topic_fsync(req, handle))
+			zk_reply_rc(req, 0);
 		return;
 	}
 	rc = zk_handle_stamp(fs, req, handle, &cmd);

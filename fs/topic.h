@@ -70,6 +70,8 @@ bool zk_topic_read_offset(fuse_req_t req, struct zk_handle *handle, size_t size,
     uint64_t off);
 void zk_topic_write(fuse_req_t req, struct zk_handle *handle, const char *buf,
     size_t size, int flags);
+/* fsync(2): true when something waits; then it is appended, and it replies. */
+bool zk_topic_fsync(fuse_req_t req, struct zk_handle *handle);
 /* Replies to an ioctl(2); see base/digest.h. */
 struct zk_partition_digest;
 void zk_topic_digest(fuse_req_t req, struct zk_handle *handle,

@@ -204,8 +204,10 @@ cut_lines(struct zk_fs *fs, const struct zk_handle *handle, const char *buf,
 		cut.whole = ++len; /* the newline that join() has put there */
 	}
 	cut.tail_len = len - cut.whole;
+	/* What has waited alone was taken when the limit may have been another. */
 	if (rc == 0)
-		rc = zk_lines_check(cut.bytes, len, cut.topic.record_max);
+		rc = zk_lines_check(cut.bytes, len,
+		    size > 0 ? cut.topic.record_max : ZK_RECORD_MAX);
 	if (rc < 0)
 		free(cut.plan);
 	else
@@ -426,7 +428,7 @@ write_instead(struct zk_call *call, int rc)
 }
 
 static void
-write_answer(struct zk_call *call, const struct zk_outcome *out)
+append_answer(struct zk_call *call, const struct zk_outcome *out)
 {
 	const struct plan *plan = call->extra;
 
@@ -434,11 +436,13 @@ write_answer(struct zk_call *call, const struct zk_outcome *out)
 		keep_tail(call->fs, call->handle, plan);
 		count_append(call, &out->offset);
 		zk_face_appended(call->fs, call->handle);
-		(void)fuse_reply_write(call->req, plan->taken);
-		return;
+	} else {
+		write_instead(call, out->rc);
 	}
-	write_instead(call, out->rc);
-	zk_reply_rc_ino(call->req, out->rc);
+	if (out->rc == 0 && plan->taken > 0)
+		(void)fuse_reply_write(call->req, plan->taken);
+	else
+		zk_reply_rc_ino(call->req, out->rc);
 }
 
 static void
@@ -472,19 +476,18 @@ check_session(struct zk_fs *fs, const struct zk_handle *handle,
 	return now == 0 ? -EROFS : 0;
 }
 
-void
-zk_topic_write(fuse_req_t req, struct zk_handle *handle, const char *buf,
-    size_t size, int flags)
+/* Without bytes: what waits is appended, as a record. */
+static void
+append(fuse_req_t req, struct zk_handle *handle, const char *buf, size_t size)
 {
 	struct zk_fs *fs = zk_fs_of(req);
 	const struct zk_command cmd = {.op = ZK_OP_NOP, .ino = handle->ino};
 	struct plan *plan = NULL;
 	struct zk_call *call;
 	uint64_t session;
-	int rc = -EPERM;
+	int rc;
 
-	if (handle->topic_file != NULL && (flags & O_APPEND) != 0)
-		rc = check_session(fs, handle, &session);
+	rc = check_session(fs, handle, &session);
 	if (rc == 0)
 		rc = make_plan(fs, handle, buf, size, &plan);
 	if (rc < 0) {
@@ -498,7 +501,7 @@ zk_topic_write(fuse_req_t req, struct zk_handle *handle, const char *buf,
 		free(plan);
 		return;
 	}
-	call = zk_call_new(fs, req, &cmd, write_answer);
+	call = zk_call_new(fs, req, &cmd, append_answer);
 	if (call == NULL) {
 		free(plan);
 		return;
@@ -509,6 +512,25 @@ zk_topic_write(fuse_req_t req, struct zk_handle *handle, const char *buf,
 	if (handle->kind == ZK_NODE_PARTITION)
 		zk_appends_begin(fs, handle->ino, plan->len);
 	submit(call, plan);
+}
+
+void
+zk_topic_write(fuse_req_t req, struct zk_handle *handle, const char *buf,
+    size_t size, int flags)
+{
+	if (handle->topic_file == NULL || (flags & O_APPEND) == 0)
+		zk_reply_rc_ino(req, -EPERM);
+	else
+		append(req, handle, buf, size);
+}
+
+bool
+zk_topic_fsync(fuse_req_t req, struct zk_handle *handle)
+{
+	if (handle->topic_file == NULL || handle->topic_file->tail_len == 0)
+		return false;
+	append(req, handle, "", 0);
+	return true;
 }
 
 static void

@@ -278,6 +278,7 @@ zk_vxattr_set(fuse_req_t req, uint64_t ino, const char *name, const char *value,
 {
 	struct zk_fs *fs = zk_fs_of(req);
 	uint64_t version = 0;
+	struct zk_attr attr;
 	int rc;
 
 	name += strlen(ZK_VXATTR_PREFIX);
@@ -289,7 +290,12 @@ zk_vxattr_set(fuse_req_t req, uint64_t ino, const char *name, const char *value,
 		return;
 	}
 	if (strcmp(name, "expect") == 0) {
-		rc = parse_u64(value, size, &version);
+		rc = fs->port.getattr(fs->port.impl, ino, &attr);
+		/* Appending asks for no version. */
+		if (rc == 0 && zk_topic_is_special(attr.kind))
+			rc = -EPERM;
+		if (rc == 0)
+			rc = parse_u64(value, size, &version);
 		if (rc == 0)
 			rc = zk_expects_set(&fs->expects, ino,
 			    fuse_req_ctx(req)->pid, version);

@@ -67,6 +67,50 @@ os.close(fd)
 last = open("p0", "rb").read().split(b"\n")[-2]
 assert last == b"x" * 5000 + b"y" * 5000, len(last)
 END2
+check "what waits for the rest of its line is a record after fsync" python3 - <<'END2'
+import errno, os
+fd = os.open("p0", os.O_WRONLY | os.O_APPEND)
+end = os.fstat(fd).st_size
+os.fsync(fd)
+assert os.write(fd, b"x" * 5000) == 5000
+assert os.fstat(fd).st_size == end
+os.fsync(fd)
+assert os.fstat(fd).st_size == end + 5001
+os.fsync(fd)
+assert os.write(fd, b"next\n") == 5
+os.close(fd)
+assert open("p0", "rb").read().endswith(b"x\nnext\n")
+fd = os.open("by-key", os.O_WRONLY | os.O_APPEND)
+assert os.write(fd, b"x" * 5000) == 5000
+try:
+    os.fsync(fd)
+    raise SystemExit("a line without a key is said to be there")
+except OSError as e:
+    assert e.errno == errno.EINVAL, e
+os.close(fd)
+END2
+check "a limit that is lowered takes away nothing that was taken" python3 - <<'END2'
+import errno, os
+def limit(size):
+    with open("config", "a") as f:
+        f.write("max.record=%d\n" % size)
+fd = os.open("p0", os.O_WRONLY | os.O_APPEND)
+end = os.fstat(fd).st_size
+assert os.write(fd, b"x" * 5000) == 5000
+limit(100)
+try:
+    os.write(fd, b"\n")
+    raise SystemExit("too long a record was taken")
+except OSError as e:
+    assert e.errno == errno.EMSGSIZE, e
+os.close(fd)
+fd = os.open("p0", os.O_WRONLY | os.O_APPEND)
+assert os.fstat(fd).st_size == end + 5001, os.fstat(fd).st_size - end
+limit(1044480)
+END2
+for file in p0 by-key any; do
+	refuses "Operation not permitted" setfattr -n user.zkfs.expect -v 7 $file
+done
 check "one write is one batch, up to the limit" python3 - <<'END2'
 import errno, os
 fd = os.open("p0", os.O_WRONLY | os.O_APPEND)
