@@ -13,8 +13,10 @@
  * who asks has been told of.
  */
 
-#define AGAIN_MS       300u
-#define SOON_MS        30u
+#define AGAIN_MS 300u
+#define SOON_MS  30u
+/* Elections are over after so many times: there is no majority to ask. */
+#define LEADERLESS     40u
 #define WATCH_AGAIN_MS 500u
 #define WATCH_FOR_MS   2500u
 
@@ -266,6 +268,8 @@ ask(struct zk_part *part, struct zk_request *request, uint64_t to)
 	struct zk_enc enc;
 
 	request->asked_ms = zk_broker_now(b);
+	if (request->kind == ZK_REQUEST_INFO)
+		request->asked++;
 	if (!zk_host_begin(part, to, ZK_BROKER_FAST, ZK_TELL_ASK, 64, &enc))
 		return;
 	zk_enc_u64(&enc, request->number);
@@ -438,13 +442,23 @@ zk_ask_synced(struct zk_part *part, uint64_t from, uint64_t number, int rc)
 	zk_broker_answer(b, request, 0);
 }
 
+/* Nobody leads; what is known there is no older than what is known here. */
+static bool
+is_known_at_least(const struct zk_part *part, const struct zk_request *request,
+    const struct zk_partition_info *info)
+{
+	return request->kind == ZK_REQUEST_INFO &&
+	    request->asked >= LEADERLESS && info->leader == 0 &&
+	    info->end >= part->seen && info->end >= part->heard.end;
+}
+
 int
 zk_ask_on_reply(struct zk_broker *b, uint64_t from, uint64_t id,
     struct zk_dec *dec)
 {
 	struct zk_part *part = zk_part_find(b, id);
 	const uint64_t number = zk_dec_u64(dec);
-	const int64_t rc = zk_dec_i64(dec);
+	int64_t rc = zk_dec_i64(dec);
 	const uint64_t offset = zk_dec_u64(dec);
 	struct zk_partition_info info = {.id = id};
 	struct zk_request *request;
@@ -459,6 +473,8 @@ zk_ask_on_reply(struct zk_broker *b, uint64_t from, uint64_t id,
 	request = part != NULL ? find_ask(part, number) : NULL;
 	if (request == NULL)
 		return 0;
+	if (rc == -ZK_ENOTLEADER && is_known_at_least(part, request, &info))
+		rc = 0;
 	if (rc == -ZK_ENOTLEADER || rc == -EAGAIN) {
 		if (rc == -ZK_ENOTLEADER && request->node == 0)
 			zk_part_hear_leader(part, from, info.leader, 0);

@@ -135,7 +135,7 @@ struct zk_request {
 	uint64_t asked_ms; /* questions: when it was sent last; 0: not yet */
 	/*
 	 * APPEND: the messages that it was sent in and not refused.  SYNC: how
-	 * often it was asked here.
+	 * often it was asked here; INFO: how often others were.
 	 */
 	uint64_t asked;
 	struct zk_reply reply;

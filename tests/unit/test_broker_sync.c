@@ -138,3 +138,52 @@ Test(broker_sync, many_at_once, .init = four, .fini = rig_fini)
 		cr_assert_eq(done[i].info.end, 4);
 	}
 }
+
+Test(broker_sync, without_a_majority_what_is_known_is_read_everywhere,
+    .fini = rig_fini)
+{
+	const struct zk_request info = {
+	    .kind = ZK_REQUEST_INFO,
+	    .partition = RIG_PART,
+	};
+	const struct zk_request read = {
+	    .kind = ZK_REQUEST_READ,
+	    .partition = RIG_PART,
+	    .want = 100,
+	};
+	struct rig_done done;
+	uint64_t began;
+
+	rig_init(4);
+	for (unsigned id = 0; id < 4; id++)
+		rig_open(id);
+	rig_spec(&spec, 3, 3);
+	rig_set(&spec);
+	(void)rig_append_ok(0, "one\n");
+	rig_run(1000);
+	rig_crash(1);
+	rig_run(5000);
+	/* One that was asked before, one that was not. */
+	for (unsigned id = 2; id < 4; id++) {
+		began = rig.now_ms;
+		rig_submit(id, &info, NULL, 0, &done);
+		rig_wait(&done);
+		cr_assert_eq(done.rc, 0, "%s", zk_err_text(done.rc));
+		cr_assert_eq(done.info.end, 4);
+		cr_assert_eq(done.info.leader, 0);
+		cr_assert_leq(rig.now_ms - began, 4000);
+		rig_submit(id, &read, NULL, 0, &done);
+		rig_wait(&done);
+		cr_assert_eq(done.rc, 0, "%s", zk_err_text(done.rc));
+		cr_assert_eq(done.len, 4);
+	}
+	/* What was answered for is missed, also then. */
+	rig_open(1);
+	rig_set_on(1, &spec);
+	(void)rig_append_ok(3, "two\n");
+	rig_submit(3, &info, NULL, 0, &done);
+	rig_wait(&done);
+	cr_assert_eq(done.rc, 0);
+	cr_assert_eq(done.info.end, 8);
+	cr_assert_neq(done.info.leader, 0);
+}
