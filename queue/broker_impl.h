@@ -14,8 +14,7 @@
  *   broker_sync.c, broker_read.c  ends for sure; what any thread may call
  *   broker_follow.c  ends of what is elsewhere, for this host and others
  *   broker_late.c    what may wait for a frame to go with
- *   group.c          one replica: Raft and its log
- *   group_*.c        its parts
+ *   group.c, group_*.c  one replica: Raft and its log; its parts
  */
 
 #include <pthread.h>
