@@ -179,18 +179,19 @@ fill_told(void *arg, const struct zk_told *told)
 }
 
 /*
- * Whoever has it is asked; the answer is taken up by the next look.  One at a
- * time: what came while another was asked for is looked at after that.
+ * Whoever has it is asked, for at least a record, however long; the answer is
+ * taken up by the next look.  One at a time: what came while another was asked
+ * for is looked at after that.
  */
 static void
-ask_for(struct zk_next *s, struct zk_share *share, size_t want)
+ask_for(struct zk_next *s, struct zk_share *share)
 {
 	struct zk_fs *fs = s->fs;
 	const struct zk_ask ask = {
 	    .kind = ZK_ASK_READ,
 	    .partition = share->partition,
 	    .offset = share->read,
-	    .want = (uint32_t)want,
+	    .want = ZK_WRITE_MAX,
 	};
 	bool asking;
 	int rc;
@@ -320,7 +321,7 @@ fill_from(struct zk_next *s, struct zk_share *share, size_t want)
 		}
 	}
 	if (rc == -EREMOTE) {
-		ask_for(s, share, want > FILL_BYTES ? want : ZK_WRITE_MAX);
+		ask_for(s, share);
 		return 0;
 	}
 	if (rc < 0)
