@@ -46,7 +46,28 @@ transfer(struct zk_group *g, uint64_t to)
 	return zk_group_step(g, &event) == 0;
 }
 
-/* A member that the tree does not name; ourselves last.  0: none. */
+/* A majority of the voters lives, leaving out this one; 0: of all. */
+static bool
+quorum_lives_without(const struct zk_group *g, uint64_t node)
+{
+	const struct zk_conf *conf = zk_raft_conf(&g->raft);
+	struct zk_broker *b = g->part->broker;
+	unsigned voters = 0, alive = 0;
+
+	for (uint32_t i = 0; i < conf->count; i++) {
+		if ((conf->voter_bits >> i & 1) == 0 || conf->ids[i] == node)
+			continue;
+		voters++;
+		alive += conf->ids[i] == g->raft.self ||
+		    zk_host_is_alive(b, conf->ids[i]);
+	}
+	return alive > voters / 2;
+}
+
+/*
+ * A member that the tree does not name, and without whom appends go on;
+ * ourselves last.  0: none.
+ */
 static uint64_t
 who_is_to_go(const struct zk_group *g)
 {
@@ -54,13 +75,26 @@ who_is_to_go(const struct zk_group *g)
 	uint64_t go = 0;
 
 	for (uint32_t i = 0; i < conf->count; i++) {
-		if (zk_spec_has(&g->part->spec, conf->ids[i]))
+		if (zk_spec_has(&g->part->spec, conf->ids[i]) ||
+		    !quorum_lives_without(g, conf->ids[i]))
 			continue;
 		if (conf->ids[i] != g->raft.self)
 			return conf->ids[i];
 		go = conf->ids[i];
 	}
 	return go;
+}
+
+/* Who stays, and lives. */
+static uint64_t
+successor(const struct zk_group *g)
+{
+	const struct zk_partition_spec *spec = &g->part->spec;
+
+	for (uint32_t i = 0; i < spec->replica_count; i++)
+		if (zk_host_is_alive(g->part->broker, spec->replicas[i]))
+			return spec->replicas[i];
+	return spec->replicas[0];
 }
 
 /* We lead and are to go: somebody who stays removes us. */
@@ -73,7 +107,7 @@ let_go_of_self(struct zk_group *g)
 		g->left_ms = now;
 	if (now - g->left_ms < LEAVE_AFTER_MS) {
 		if (g->raft.transfer_to == 0)
-			(void)transfer(g, g->part->spec.replicas[0]);
+			(void)transfer(g, successor(g));
 		return 0;
 	}
 	return change(g, ZK_CONF_REMOVE, g->raft.self);
@@ -231,18 +265,7 @@ zk_group_on_gone(struct zk_broker *b, uint64_t from, uint64_t id)
 bool
 zk_group_quorum_lives(const struct zk_group *g)
 {
-	const struct zk_conf *conf = zk_raft_conf(&g->raft);
-	struct zk_broker *b = g->part->broker;
-	unsigned voters = 0, alive = 0;
-
-	for (uint32_t i = 0; i < conf->count; i++) {
-		if ((conf->voter_bits >> i & 1) == 0)
-			continue;
-		voters++;
-		alive += conf->ids[i] == g->raft.self ||
-		    zk_host_is_alive(b, conf->ids[i]);
-	}
-	return alive > voters / 2;
+	return quorum_lives_without(g, 0);
 }
 
 /* All who live have all, and know it to be committed. */

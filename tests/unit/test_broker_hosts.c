@@ -549,3 +549,27 @@ Test(broker_hosts, who_left_is_no_voter_before_it_has_what_it_had, .init = four,
 		cr_expect_str_eq(rig_content(id), "one\ntwo\nthree\n", "%u: %s",
 		    id, rig_content(id));
 }
+
+/* What the tree says does not count on who lives. */
+Test(broker_hosts, nobody_goes_whom_a_majority_needs, .init = three,
+    .fini = rig_fini)
+{
+	(void)rig_append_ok(0, "one\n");
+	rig_run(1000);
+	rig_crash(2);
+	(void)rig_append_ok(0, "two\n");
+	rig_run(5000);
+	rig_spec(&spec, 7, 4);
+	rig_set(&spec);
+	rig_run(20000);
+	(void)rig_append_ok(0, "three\n");
+	(void)rig_append_ok(1, "four\n");
+	rig_open(2);
+	rig_set_on(2, &spec);
+	rig_run(20000);
+	cr_assert_str_eq(rig_content(2), "one\ntwo\nthree\nfour\n");
+	cr_assert_eq(rig_leader(), 2);
+	rig_crash(0);
+	rig_crash(1);
+	(void)rig_append_ok(2, "five\n");
+}
