@@ -166,11 +166,24 @@ place_of(struct zk_fs *fs, struct zk_handle *handle, uint64_t off)
 	uint64_t at = off;
 
 	(void)pthread_mutex_lock(&fs->control_lock);
-	if (off == 0 || off != file->follow)
+	/* Who seeks back to where nothing is otherwise has been there. */
+	if (off == 0 || off > file->follow ||
+	    (off < file->follow && off >= file->shift))
 		file->shift = 0;
 	at += file->shift;
 	(void)pthread_mutex_unlock(&fs->control_lock);
 	return at;
+}
+
+/* What a reader gets of what was read for him. */
+static size_t
+one_line(uint64_t off, uint64_t at, const char *buf, size_t len, size_t size)
+{
+	const char *end = NULL;
+
+	if (off != at && len > 0 && size <= ZK_TOPIC_LINE_READ_MAX)
+		end = memchr(buf, '\n', len);
+	return end == NULL ? len : (size_t)(end - buf) + 1;
 }
 
 static void
@@ -193,6 +206,7 @@ read_answer(struct zk_call *call, const struct zk_outcome *out)
 {
 	const struct zk_ask *ask = call->extra;
 	const uint64_t off = call->cmd.off;
+	size_t len;
 
 	ZK_ASSERT(out->rc < 0 || call->told != NULL);
 	if (out->rc == -ENODATA && off == 0 && call->told != NULL &&
@@ -206,8 +220,10 @@ read_answer(struct zk_call *call, const struct zk_outcome *out)
 		zk_reply_rc_ino(call->req, out->rc);
 		return;
 	}
-	set_place(call->fs, call->handle, off, ask->offset, call->told->len);
-	(void)fuse_reply_buf(call->req, call->told->bytes, call->told->len);
+	len = one_line(off, ask->offset, call->told->bytes, call->told->len,
+	    call->size);
+	set_place(call->fs, call->handle, off, ask->offset, len);
+	(void)fuse_reply_buf(call->req, call->told->bytes, len);
 }
 
 static void
@@ -258,6 +274,7 @@ zk_topic_read(fuse_req_t req, struct zk_handle *handle, size_t size,
 		at = info.start;
 	}
 	if (rc == 0) {
+		len = one_line(off, at, buf, len, size);
 		set_place(fs, handle, off, at, len);
 		(void)fuse_reply_buf(req, buf, len);
 	} else if (rc == -EREMOTE) {

@@ -26,9 +26,13 @@ struct zk_handle;
  *
  * Reading: offsets are those of the partition.  Who reads from 0 on gets what
  * is retained, as if it began there: the offsets of such a reader are smaller
- * than those of the bytes he gets, as long as he reads on without seeking.
+ * than those of the bytes he gets, as long as he reads on without seeking.  If
+ * he asks for little he gets one line with each read: read of bash, head and
+ * others seek back to behind the lines that they want, and there is nothing to
+ * seek back from then.
  */
-#define ZK_TOPIC_CUT_MIN 4096u
+#define ZK_TOPIC_CUT_MIN       4096u
+#define ZK_TOPIC_LINE_READ_MAX 8192u
 
 struct zk_topic_file {
 	uint64_t shift;  /* of a reader from 0: offset 0 is this one */

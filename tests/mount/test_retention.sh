@@ -125,6 +125,17 @@ check "that is said" grep -q "p0: gone: .* 150 to $start$" "$WORK/said"
 same "tail -c +N" "$(cat "$P" | sha256sum)" \
     "$(tail -c +$((start + 1)) "$P" | sha256sum)"
 same "wc -l" $(((end - start) / 100)) "$(wc -l <"$P")"
+# Offsets of such a reader are those of other records, too.
+check "a shell's loop gets all, one by one" bash -c \
+    'while IFS= read -r line; do echo "$line"; done <"$1" |
+    cmp - <(cat "$1")' - "$P"
+same "who reads two lines and seeks back reads on from there" \
+    "$(head -n 5 "$P" | sha256sum)" "$( (
+	head -n 2
+	IFS= read -r -n 5 piece
+	printf %s "$piece"
+	head -n 3
+    ) <"$P" | sha256sum)"
 same "grep" 1 "$(grep -c '^00000019998 ' "$P")"
 check "before the start there is nothing, and that is said" python3 - "$P" "$start" <<'END'
 import errno, os, sys
