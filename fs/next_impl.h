@@ -32,8 +32,9 @@ struct zk_share {
 	bool wanted;           /* by this stream; else it is to be given up */
 	bool released;         /* given up */
 	bool watched;
-	bool seen;  /* while the shares are looked at */
-	bool later; /* wet, but another question has to be answered first */
+	bool seen;      /* while the shares are looked at */
+	bool later;     /* another host is to be asked, once it is its turn */
+	uint64_t asked; /* when that was done last, by next.asks */
 };
 
 /* The answer of someone else who has a partition. */
@@ -66,6 +67,7 @@ struct zk_next {
 	struct zk_share *shares;
 	struct zk_share *turn; /* whose turn it is; NULL: the first's */
 	uint64_t acked_ms;     /* when something was last acknowledged */
+	uint64_t asks;         /* how many questions there were */
 	struct zk_window window;
 
 	/* Protected by the lock of the calls. */

@@ -178,32 +178,47 @@ fill_told(void *arg, const struct zk_told *told)
 	zk_calls_wake(fs);
 }
 
+/* Another host has it: the one that was asked for the longest time ago. */
+static struct zk_share *
+whom_to_ask_for(struct zk_next *s)
+{
+	struct zk_share *share, *found = NULL;
+
+	for (share = s->shares; share != NULL; share = share->next)
+		if (share->later && share->wanted && !share->released &&
+		    (found == NULL || share->asked < found->asked))
+			found = share;
+	return found;
+}
+
 /*
  * Whoever has it is asked, for at least a record, however long; the answer is
- * taken up by the next look.  One at a time: what came while another was asked
- * for is looked at after that.
+ * taken up by the next look.  One at a time, and all in turn: some may be where
+ * nobody answers.
  */
 static void
-ask_for(struct zk_next *s, struct zk_share *share)
+ask_next(struct zk_next *s)
 {
+	struct zk_share *share = whom_to_ask_for(s);
 	struct zk_fs *fs = s->fs;
-	const struct zk_ask ask = {
+	struct zk_ask ask = {
 	    .kind = ZK_ASK_READ,
-	    .partition = share->partition,
-	    .offset = share->read,
 	    .want = ZK_WRITE_MAX,
 	};
 	bool asking;
 	int rc;
 
+	if (share == NULL)
+		return;
 	(void)pthread_mutex_lock(&fs->nexts.lock);
 	asking = s->asking;
 	s->asking = true;
 	s->refs += !asking;
 	(void)pthread_mutex_unlock(&fs->nexts.lock);
-	share->later = asking;
 	if (asking)
 		return;
+	share->later = false;
+	share->asked = ++s->asks;
 	s->answer = (struct zk_next_answer){
 	    .number = share->number,
 	    .since = share->since,
@@ -213,6 +228,8 @@ ask_for(struct zk_next *s, struct zk_share *share)
 		fs->port.watch(fs->port.impl, share->partition, true);
 		share->watched = true;
 	}
+	ask.partition = share->partition;
+	ask.offset = share->read;
 	rc = fs->port.ask(fs->port.impl, &ask, fill_told, s);
 	if (rc < 0) {
 		const struct zk_told told = {.rc = rc};
@@ -263,11 +280,6 @@ take_answer(struct zk_next *s)
 	(void)pthread_mutex_unlock(&fs->nexts.lock);
 	if (!answered)
 		return 0;
-	for (share = s->shares; share != NULL; share = share->next) {
-		if (share->later)
-			set_wet(s, share, true);
-		share->later = false;
-	}
 	share = zk_next_share_find(s, answer.number);
 	if (share == NULL || share->since != answer.since ||
 	    share->read != answer.off || share->released || !share->wanted) {
@@ -321,7 +333,7 @@ fill_from(struct zk_next *s, struct zk_share *share, size_t want)
 		}
 	}
 	if (rc == -EREMOTE) {
-		ask_for(s, share);
+		share->later = true;
 		return 0;
 	}
 	if (rc < 0)
@@ -347,29 +359,37 @@ is_wet(struct zk_next *s, const struct zk_share *share)
 	return wet && share->wanted && !share->released;
 }
 
-int
-zk_next_fill(struct zk_next *s, size_t size)
+/* 1: something came; 0: nothing is there now; else a code. */
+static int
+fill_from_one(struct zk_next *s, size_t want)
 {
-	const size_t want = size > FILL_BYTES ? size : FILL_BYTES;
-	struct zk_share *first, *share;
-	int rc = take_answer(s);
+	struct zk_share *first = s->turn != NULL ? s->turn : s->shares;
+	struct zk_share *share = first;
 
-	if (rc < 0 || s->window.told < zk_window_end(&s->window))
-		return rc;
-	first = s->turn != NULL ? s->turn : s->shares;
-	share = first;
 	while (share != NULL) {
 		struct zk_share *next =
 		    share->next != NULL ? share->next : s->shares;
+		const int rc = is_wet(s, share) ? fill_from(s, share, want) : 0;
 
-		rc = is_wet(s, share) ? fill_from(s, share, want) : 0;
 		if (rc != 0) {
 			s->turn = next;
-			return rc < 0 ? rc : 0;
+			return rc;
 		}
 		share = next == first ? NULL : next;
 	}
 	return 0;
+}
+
+int
+zk_next_fill(struct zk_next *s, size_t size)
+{
+	int rc = take_answer(s);
+
+	if (rc < 0 || s->window.told < zk_window_end(&s->window))
+		return rc;
+	rc = fill_from_one(s, size > FILL_BYTES ? size : FILL_BYTES);
+	ask_next(s);
+	return rc < 0 ? rc : 0;
 }
 
 bool
