@@ -270,8 +270,8 @@ before_flush(struct zk_broker *b)
 			(void)zk_group_save(part->group);
 }
 
-int
-zk_broker_send_held(struct zk_broker *b)
+static int
+send_held(struct zk_broker *b)
 {
 	int rc = 0;
 
@@ -297,7 +297,7 @@ after_flush(struct zk_broker *b)
 		if (wrote)
 			(void)zk_group_stored(g);
 	}
-	(void)zk_broker_send_held(b);
+	(void)send_held(b);
 	for (struct zk_part *part = b->touched; part != NULL;
 	     part = part->next_touched) {
 		if (part->group == NULL)

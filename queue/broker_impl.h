@@ -373,9 +373,8 @@ int zk_broker_fail(struct zk_broker *b, int rc); /* remembers it; returns it */
 /* broker_tx.c: what was begun to read from is over; also a write transaction */
 void zk_broker_end_reader(struct zk_broker *b);
 void zk_broker_end_readers(struct zk_broker *b);
-/* What the turn has written is durable; what is held for that may be sent. */
+/* What the turn has written is durable then. */
 int zk_broker_flush(struct zk_broker *b);
-int zk_broker_send_held(struct zk_broker *b);
 void zk_broker_touch(struct zk_part *part); /* look at it when the turn ends */
 void zk_broker_answer(struct zk_broker *b, struct zk_request *request, int rc);
 

@@ -88,51 +88,22 @@ can_hide(const struct zk_broker *b)
 	    (b->hidden == NULL || now - b->hidden_ms < b->options.settle_ms);
 }
 
-/*
- * What waited for the flush only is sent before LMDB's commit, which others
- * need not wait for.
- */
-static int
-send_early(struct zk_broker *b)
-{
-	int rc = zk_broker_send_held(b);
-
-	zk_host_flush(b);
-	/* What was sent may have been read there. */
-	if (rc == 0)
-		rc = zk_broker_tx(b);
-	if (rc < 0) {
-		zk_broker_end_readers(b);
-		return rc;
-	}
-	rc = zk_env_commit(b->tx);
-	b->tx = NULL;
-	if (rc == 0)
-		zk_part_show_all(b);
-	return rc;
-}
-
 static int
 commit(struct zk_broker *b)
 {
 	struct zk_env *env = zk_plog_env(b->plog);
-	const bool hide = can_hide(b);
-	const bool early = !hide && b->room && b->held_count > 0;
 	int rc;
 
 	if (b->hidden == NULL)
 		b->hidden_ms = zk_broker_now(b);
-	rc = hide || early ? zk_env_commit_later(b->tx) : zk_env_commit(b->tx);
+	rc = can_hide(b) ? zk_env_commit_later(b->tx) : zk_env_commit(b->tx);
 	b->counts.flushes++;
 	if (rc < 0)
 		return rc;
-	b->tx = NULL;
 	if (!zk_env_is_unsettled(env)) {
 		zk_part_show_all(b);
 		return 0;
 	}
-	if (early)
-		return send_early(b);
 	for (struct zk_part *part = b->touched; part != NULL;
 	     part = part->next_touched)
 		if (part->group != NULL)
