@@ -121,17 +121,24 @@ def deliveries(logs):
 def check(parts, produced, offsets, logs):
     wrong, again, moves = [], 0, 0
     found, lost = deliveries(logs)
-    want = {}
+    want, latest = {}, {}
     for line in open(produced):
         p, i = line.split()
         want[p] = int(i)
+    for rows in found.values():
+        for when, who, _, _ in rows:
+            latest[who] = max(when, latest.get(who, 0))
     for p in range(parts):
         name = "p%d" % p
-        owner, last, gone = None, -1, set()
+        owner, last, first, gone = None, -1, -1, set()
         for when, who, number, _ in found.get(name, []):
             if who in gone and who != owner:
-                # It may have it again, but then it goes on where others were.
-                if number != last + 1:
+                # It may have it again, but then it goes on where others were,
+                # or with what the last of them had when its stream was lost.
+                dead = owner in lost and latest[owner] < when
+                if dead and first <= number <= last:
+                    again += last + 1 - number
+                elif number != last + 1:
                     wrong.append("%s: %d to %s, who lost it" %
                                  (name, number, who))
             elif who == owner and number != last + 1:
@@ -145,6 +152,7 @@ def check(parts, produced, offsets, logs):
             if who != owner:
                 moves += owner is not None
                 gone.add(owner)
+                first = number
             owner, last = who, number
         if last != want.get(name, -1):
             wrong.append("%s: %d of %d" % (name, last, want.get(name, -1)))

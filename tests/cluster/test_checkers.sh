@@ -140,6 +140,13 @@ group_is_well() {
 }
 lay_group
 check "all is well in the group" group_is_well
+# What b had in flight when it lost its stream comes to a, who had it before.
+lay_lost() {
+	printf '%s\n' '10 a 1 p0 0 1' '20 b 1 p0 1 1' '30 b 1 p0 2 1' \
+	    '35 b 1 lost Stale' '40 a 1 p0 2 1' '50 a 1 p0 3 1' >"$WORK/group"
+}
+lay_lost
+check "also when it comes back to who had it before" group_is_well
 bad_group() {
 	local text=$1
 	shift
@@ -154,3 +161,8 @@ bad_group "p0: 2 to ('a', 1), who lost it" \
 bad_group "p0: 2 of 3" 'sed -i "/p0 3/d" $WORK/group'
 bad_group "p0 is back at 11 from 12" 'echo "0 11" >>$WORK/committed; \
     sed -i /48/d $WORK/committed'
+bad_group "p0: 2 to ('a', 1), who lost it" 'lay_lost; sed -i /lost/d $WORK/group'
+bad_group "p0: 2 to ('a', 1), who lost it" \
+    'lay_lost; echo "45 b 1 p1 0 1" >>$WORK/group'
+bad_group "p0: 0 to ('a', 1), who lost it" \
+    'lay_lost; sed -i "s/40 a 1 p0 2/40 a 1 p0 0/" $WORK/group'
