@@ -42,11 +42,14 @@ find_ticket(const struct zk_item_list *list, uint64_t ticket)
 	return item;
 }
 
-/* What ends something has no caller who would try again. */
+/*
+ * What ends something has no caller who would try again; nor has what gives up
+ * a partition of a group.
+ */
 static bool
 must_happen(enum zk_op op)
 {
-	return op == ZK_OP_RELEASE || op == ZK_OP_REAP ||
+	return op == ZK_OP_RELEASE || op == ZK_OP_REAP || op == ZK_OP_ACK ||
 	    op == ZK_OP_LOCK_CANCEL || op == ZK_OP_UNLOCK_OWNER;
 }
 

@@ -28,7 +28,10 @@ ack_answer(struct zk_call *call, const struct zk_outcome *out)
 	struct zk_next *s = call->next;
 	struct zk_fs *fs = call->fs;
 
-	/* Refused only when it is no member any more, which it will notice. */
+	/*
+	 * Refused only when it is no member any more, which it will notice: the
+	 * node has it tried until a full disk takes it.
+	 */
 	(void)out;
 	zk_nexts_settled(call);
 	(void)pthread_mutex_lock(&fs->nexts.lock);
