@@ -20,7 +20,7 @@
 /* What is flushed at a time, and in how many lots a large file at most. */
 #define LOT_BYTES ((off_t)128 << 10)
 #define LOTS_MAX  2048
-/* Not if the flush before began within this. */
+/* Not if the flush before ended within this. */
 #define LOTS_AFTER_MS 100u
 
 enum phase {
@@ -42,7 +42,7 @@ struct zk_checkpointer {
 
 	/* The thread's while FLUSHING, else the writer's. */
 	struct zk_checkpoint next;
-	uint64_t begun_ms; /* when it flushed last */
+	uint64_t ended_ms; /* when it flushed last */
 
 	_Atomic bool hurry; /* all at once, also of the flush under way */
 	bool background;
@@ -186,25 +186,24 @@ now_ms(void)
 
 /* Where one follows the other closely, the disk has enough to do. */
 static bool
-has_time(struct zk_checkpointer *c)
+has_time(const struct zk_checkpointer *c)
 {
-	const uint64_t before = c->begun_ms;
-
-	if (!c->background)
-		return false;
-	c->begun_ms = now_ms();
-	return c->begun_ms - before >= LOTS_AFTER_MS;
+	return c->background && now_ms() - c->ended_ms >= LOTS_AFTER_MS;
 }
 
 /* Pages first, then what leads to them. */
 static int
 flush(struct zk_checkpointer *c)
 {
+	int rc;
+
 	if (has_time(c) && write_out(c) < 0)
 		return -EIO;
 	if (fdatasync(c->tree_fd) != 0)
 		return -EIO;
-	return zk_journal_checkpoint(c->journal, &c->next);
+	rc = zk_journal_checkpoint(c->journal, &c->next);
+	c->ended_ms = c->background ? now_ms() : 0;
+	return rc;
 }
 
 static void *

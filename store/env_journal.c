@@ -14,7 +14,10 @@
  */
 #define CHECKPOINT_SHARE 4u
 
-/* One that takes its time hurries at so many times that. */
+/*
+ * One that takes its time hurries once the file has grown by that again, or so
+ * many of these shares are in use.
+ */
 #define HURRY_SHARES 2u
 
 /* When there is no room: a checkpoint each time the file has grown by this. */
@@ -198,8 +201,7 @@ zk_env_maybe_checkpoint(struct zk_env *env)
 		return used < most && grown < most
 		    ? 0
 		    : begin_checkpoint(env, zk_env_has_plenty(env));
-	if (!env->room || used >= HURRY_SHARES * most ||
-	    grown >= HURRY_SHARES * most)
+	if (!env->room || used >= HURRY_SHARES * most || grown >= most)
 		zk_checkpointer_hurry(env->checkpointer);
 	return 0;
 }
