@@ -184,13 +184,30 @@ zk_control_open(fuse_req_t req, uint64_t ino, struct fuse_file_info *fi)
 		zk_handle_drop(fs, handle);
 }
 
+/*
+ * Where in its text a read begins, under control_lock.  Writing moved the
+ * descriptor on, and a shell cannot seek back: the first read of a result
+ * begins it, wherever that is, and one from before that is from the start.
+ */
+static size_t
+text_offset(struct zk_handle *handle, uint64_t off)
+{
+	if (handle->text_new)
+		handle->text_at = off;
+	else if (off < handle->text_at)
+		handle->text_at = 0;
+	handle->text_new = false;
+	off -= handle->text_at;
+	return off < handle->text_len ? (size_t)off : handle->text_len;
+}
+
 void
 zk_control_read(fuse_req_t req, size_t size, off_t off,
     struct fuse_file_info *fi)
 {
 	struct zk_fs *fs = zk_fs_of(req);
 	struct zk_handle *handle = zk_handle_of(fi);
-	size_t start = (size_t)off;
+	size_t start;
 	char *copy;
 
 	if (handle->stream != NULL) {
@@ -202,8 +219,7 @@ zk_control_read(fuse_req_t req, size_t size, off_t off,
 		return;
 	}
 	(void)pthread_mutex_lock(&fs->control_lock);
-	if (start > handle->text_len)
-		start = handle->text_len;
+	start = text_offset(handle, (uint64_t)off);
 	if (size > handle->text_len - start)
 		size = handle->text_len - start;
 	copy = malloc(size + 1);
@@ -256,6 +272,8 @@ set_result(struct zk_fs *fs, struct zk_handle *handle,
 	(void)pthread_mutex_lock(&fs->control_lock);
 	old = handle->text;
 	handle->text = text;
+	handle->text_new = true;
+	handle->text_at = 0;
 	handle->text_len = (size_t)len;
 	(void)pthread_mutex_unlock(&fs->control_lock);
 	free(old);

@@ -15,8 +15,9 @@ struct zk_fs;
  * root does not show it, so that nothing that copies a tree takes it along.
  *
  * txn: one write(2) is one transaction.  Reading the same open file gives the
- * result of its last one: "ok", or "line N: reason".  member: the same, for
- * requests about members, by root.  backup: see fs/backup.h.
+ * result of its last one, once from wherever the descriptor is: "ok", or
+ * "line N: reason".  member: the same, for requests about members, by root.
+ * backup: see fs/backup.h.
  */
 #define ZK_CONTROL_NAME ".zkfs"
 /* An empty directory in it, not listed: for fs/replay.h. */

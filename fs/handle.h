@@ -57,6 +57,8 @@ struct zk_handle {
 	/* Virtual files: what was read at open, or the last result. */
 	char *text;
 	size_t text_len;
+	bool text_new;    /* a result that nobody has read: it begins there */
+	uint64_t text_at; /* the offset at which it began */
 	struct zk_stream *stream; /* .zkfs/events; NULL: another file */
 	bool backup;              /* .zkfs/backup: reads are of backup_fd */
 	int backup_fd;

@@ -90,6 +90,14 @@ fails 1 "not permitted" "create /.zkfs/f x"
 fails 1 "too long" "create /app/$(printf '%0256d' 0) x"
 refuses "" "$BUILD/zkfs" txn "$WORK/missing"
 
+# So does a shell, which cannot seek back to read.
+same "a shell reads each outcome from the descriptor that it wrote to" \
+    "ok,line 1: File exists,ok,end" "$(bash -c 'exec 9<>.zkfs/txn
+	echo "create /app/shell x" >&9; read -r ok revision <&9
+	echo "create /app/shell x" >&9; refused=$(cat <&9)
+	echo "delete /app/shell" >&9; last=$(cat <&9); more=$(cat <&9)
+	echo "$ok,$refused,${last% *},${more:-end}"' 2>"$WORK/out")"
+
 # Programs write it themselves.
 check "one write(2); the same descriptor tells the outcome" python3 - <<'END'
 import errno, os
