@@ -101,8 +101,9 @@ bool
 zk_ctl_is_permanent(const char *path)
 {
 	char text[8];
+	/* Of a link itself, which has none: that is what has the name. */
 	const ssize_t len =
-	    getxattr(path, "user.zkfs.ephemeral", text, sizeof(text));
+	    lgetxattr(path, "user.zkfs.ephemeral", text, sizeof(text));
 
 	return (len < 0 && errno == ENODATA) || (len == 1 && text[0] == '0');
 }

@@ -21,6 +21,9 @@ exits 1 "zkfs: hold: plain: exists, and is not ephemeral" \
     "$ZKFS" hold plain v -- true
 exits 1 "zkfs: hold: dir: exists, and is not ephemeral" \
     "$ZKFS" hold dir v -- true
+ln -s nowhere link
+exits 1 "zkfs: hold: link: exists, and is not ephemeral" \
+    "$ZKFS" hold link v -- true
 spawn "$ZKFS" hold seat v -- sleep 1000
 holder=$!
 must wait_until 10 test -s seat
