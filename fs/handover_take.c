@@ -135,7 +135,7 @@ take_topic(struct zk_fs *fs, struct zk_dec *dec, struct zk_handle *h,
 	h->topic = zk_dec_u64(dec);
 	h->group = zk_dec_u64(dec);
 	if (format > ZK_HANDOVER_FORMAT_OLD && dec_bool(dec) &&
-	    zk_next_restore(fs, dec, h) < 0)
+	    zk_next_restore(fs, dec, h, format > ZK_HANDOVER_FORMAT_TRIES) < 0)
 		dec->failed = true;
 	if (!dec_bool(dec))
 		return;

@@ -80,9 +80,12 @@ struct zk_enc;
 struct zk_dec;
 void zk_nexts_keep(struct zk_fs *fs);
 void zk_next_save(struct zk_enc *enc, const struct zk_next *s);
-/* The handle is a member again.  0, -EPROTO, -ENOMEM. */
+/*
+ * The handle is a member again; tries: what was written tells of those, too.
+ * 0, -EPROTO, -ENOMEM.
+ */
 int zk_next_restore(struct zk_fs *fs, struct zk_dec *dec,
-    struct zk_handle *handle);
+    struct zk_handle *handle, bool tries);
 
 /* Work on the streams for which something has; the thread of the calls. */
 void zk_nexts_serve(struct zk_fs *fs);

@@ -14,7 +14,9 @@
  * the tree, by session and handle, and goes on.
  *
  * u64 position, told; u64 pieces, each u32 number, u64 since, off, len; the
- * bytes; u64 shares, each u32 number, u64 partition, since, read, done.
+ * bytes; u64 shares, each u32 number, u64 partition, since, read, done, u8
+ * whether a record of it is being processed, u64 which one, u32 for which time,
+ * u32 how often this stream had begun with it before.
  */
 
 /* More than what one read brings, and a record. */
@@ -74,6 +76,10 @@ zk_next_save(struct zk_enc *enc, const struct zk_next *s)
 		zk_enc_u64(enc, share->since);
 		zk_enc_u64(enc, share->read);
 		zk_enc_u64(enc, share->done);
+		zk_enc_u8(enc, share->trying);
+		zk_enc_u64(enc, share->tried);
+		zk_enc_u32(enc, share->tries);
+		zk_enc_u32(enc, share->begun);
 	}
 }
 
@@ -120,7 +126,7 @@ restore_window(struct zk_dec *dec, struct zk_window *w)
 }
 
 static int
-restore_shares(struct zk_dec *dec, struct zk_next *s)
+restore_shares(struct zk_dec *dec, struct zk_next *s, bool tries)
 {
 	const uint64_t count = zk_dec_u64(dec);
 
@@ -135,6 +141,12 @@ restore_shares(struct zk_dec *dec, struct zk_next *s)
 		share->read = zk_dec_u64(dec);
 		/* Whether that was heard is not known: it is said again. */
 		share->done = zk_dec_u64(dec);
+		if (tries) {
+			share->trying = zk_dec_u8(dec) != 0;
+			share->tried = zk_dec_u64(dec);
+			share->tries = zk_dec_u32(dec);
+			share->begun = zk_dec_u32(dec);
+		}
 		share->wet = true;
 		share->first = ZK_SHARE_FIRST_UNKNOWN;
 	}
@@ -142,7 +154,8 @@ restore_shares(struct zk_dec *dec, struct zk_next *s)
 }
 
 int
-zk_next_restore(struct zk_fs *fs, struct zk_dec *dec, struct zk_handle *handle)
+zk_next_restore(struct zk_fs *fs, struct zk_dec *dec, struct zk_handle *handle,
+    bool tries)
 {
 	struct zk_next *s = zk_next_new(fs, handle);
 	int rc;
@@ -152,7 +165,7 @@ zk_next_restore(struct zk_fs *fs, struct zk_dec *dec, struct zk_handle *handle)
 	handle->next = s;
 	rc = restore_window(dec, &s->window);
 	if (rc == 0)
-		rc = restore_shares(dec, s);
+		rc = restore_shares(dec, s, tries);
 	if (rc < 0)
 		return rc;
 	(void)pthread_mutex_lock(&fs->nexts.lock);

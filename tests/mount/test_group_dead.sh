@@ -33,7 +33,7 @@ consumers() {
 	wait "$loop" 2>/dev/null
 }
 done_with() {
-	[ "$(sort -u "$1.done" 2>/dev/null | wc -l)" -ge "$2" ]
+	[ "$(grep -v poison "$1.done" 2>/dev/null | sort -u | wc -l)" -ge "$2" ]
 }
 nobody() {
 	[ -z "$(cat "$G/members")" ]
