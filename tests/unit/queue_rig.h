@@ -402,6 +402,18 @@ rig_set(const struct zk_partition_spec *spec)
 			rig_set_on(id, spec);
 }
 
+/* Three replicas and a host without one, some time later. */
+RIG void
+rig_four(struct zk_partition_spec *spec, unsigned ms)
+{
+	rig_init(4);
+	for (unsigned id = 0; id < 4; id++)
+		rig_open(id);
+	rig_spec(spec, 7, 7);
+	rig_set(spec);
+	rig_run(ms);
+}
+
 /* All that host `id` has, as text. */
 RIG const char *
 rig_content(unsigned id)

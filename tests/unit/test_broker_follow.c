@@ -8,16 +8,10 @@
 
 static struct zk_partition_spec spec;
 
-/* Three replicas and a host without one. */
 static void
 four(void)
 {
-	rig_init(4);
-	for (unsigned id = 0; id < 4; id++)
-		rig_open(id);
-	rig_spec(&spec, 7, 7);
-	rig_set(&spec);
-	rig_run(100);
+	rig_four(&spec, 100);
 }
 
 static void

@@ -10,12 +10,7 @@ static struct zk_partition_spec spec;
 static void
 four(void)
 {
-	rig_init(4);
-	for (unsigned id = 0; id < 4; id++)
-		rig_open(id);
-	rig_spec(&spec, 7, 7);
-	rig_set(&spec);
-	rig_run(2000);
+	rig_four(&spec, 2000);
 }
 
 static void
