@@ -47,7 +47,8 @@ $(BENCH)/peers/nats: $(BENCH)/peers/nats.o $(PEER_WIRE)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lpthread
 
 # A generator whose library is missing is left out, and its script says so.
-has_header = $(shell echo '\#include <$(1)>' | $(CC) -E - >/dev/null 2>&1 && \
+HASH := \#
+has_header = $(shell echo '$(HASH)include <$(1)>' | $(CC) -E - >/dev/null 2>&1 && \
              echo $(2))
 bench-peers: all $(BENCH)/peers/zkfs $(BENCH)/peers/queue $(BENCH)/peers/nats
 	$(Q)$(MAKE) --no-print-directory $(BENCH)/peers/nats \
