@@ -10,7 +10,7 @@ libmbedtls-dev'
 DEMO='iproute2 inotify-tools util-linux'
 TEST='libcriterion-dev inotify-tools attr rsync sqlite3 git python3 jq nftables
 iproute2 clang-format clang-tidy cppcheck mandoc shellcheck procps util-linux
-incron entr python3-watchdog'
+incron entr python3-watchdog btrfs-progs'
 
 case ${1:-} in
 run) wanted=$RUN ;;

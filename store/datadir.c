@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <linux/fs.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -11,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -380,12 +382,30 @@ check(const char *dir, int dir_fd, char **ret_why)
 	return rc;
 }
 
+/*
+ * btrfs writes what is overwritten elsewhere, so that a full disk would meet
+ * even what has its room: not the files that are made here from now on.  They
+ * have checksums of their own.  Other file systems know no such flag.
+ */
+static void
+write_in_place(int dir_fd)
+{
+	int flags;
+
+	if (ioctl(dir_fd, FS_IOC_GETFLAGS, &flags) != 0 ||
+	    (flags & FS_NOCOW_FL) != 0)
+		return;
+	flags |= FS_NOCOW_FL;
+	(void)ioctl(dir_fd, FS_IOC_SETFLAGS, &flags);
+}
+
 /* Before the first byte of a tree; see check_tree(). */
 static int
 announce(const char *dir, int dir_fd, char **ret_why)
 {
 	int fd, rc = 0;
 
+	write_in_place(dir_fd);
 	fd = openat(dir_fd, ZK_DATADIR_MAKING, O_WRONLY | O_CREAT | O_CLOEXEC,
 	    0600);
 	if (fd < 0 || fsync(dir_fd) != 0) {

@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -15,6 +17,9 @@
 
 /* Less than this behind the end of the file is nothing. */
 #define ROOM_PROBE ((off_t)ZK_MIB)
+
+/* LMDB's file of readers: READERS_MAX lines of a cache, and a head. */
+#define LOCK_BYTES ((off_t)8192)
 
 /* --- transactions --------------------------------------------------------- */
 
@@ -226,6 +231,28 @@ zk_env_read_end(struct zk_tx *tx)
 
 /* --- opening -------------------------------------------------------------- */
 
+/*
+ * LMDB's readers are noted in memory that is a file with holes: who meets a
+ * full disk there does not get an error, but SIGBUS.
+ */
+static int
+reserve_lock(const char *path)
+{
+	char lock[PATH_MAX];
+	int fd, rc = 0;
+
+	_Static_assert(READERS_MAX * 64u + 256u <= LOCK_BYTES, "all of them");
+	if (snprintf(lock, sizeof(lock), "%s-lock", path) >= (int)sizeof(lock))
+		return -ENAMETOOLONG;
+	fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	if (fallocate(fd, 0, 0, LOCK_BYTES) != 0 && errno != EOPNOTSUPP)
+		rc = -errno;
+	(void)close(fd);
+	return rc;
+}
+
 static int
 open_file(struct zk_env *env, const struct zk_env_options *options)
 {
@@ -241,6 +268,8 @@ open_file(struct zk_env *env, const struct zk_env_options *options)
 	if (rc == 0)
 		rc = zk_err_from_mdb(
 		    mdb_env_set_maxreaders(env->mdb, READERS_MAX));
+	if (rc == 0)
+		rc = reserve_lock(options->path);
 	/* Readers are FUSE worker threads: slots must follow the txn. */
 	if (rc == 0)
 		rc = zk_err_from_mdb(
