@@ -10,6 +10,7 @@
 #include <mbedtls/platform_util.h>
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/crc32c.h"
 #include "consensus/transport_impl.h"
 
@@ -28,25 +29,16 @@ _Static_assert(ZK_TRANSPORT_FAST_QUEUE_BYTES >=
 
 /* --- time, and waking ----------------------------------------------------- */
 
-static uint64_t
-read_clock(clockid_t clock)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(clock, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
 uint64_t
 zk_transport_now(void)
 {
-	return read_clock(CLOCK_MONOTONIC);
+	return zk_clock_ms();
 }
 
 uint64_t
 zk_transport_now_coarse(void)
 {
-	return read_clock(CLOCK_MONOTONIC_COARSE);
+	return zk_clock_read_ms(CLOCK_MONOTONIC_COARSE);
 }
 
 void

@@ -11,10 +11,10 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "ctl/say.h"
 #include "ctl/tree.h"
 
@@ -35,15 +35,6 @@ struct running {
 	int status; /* of waitpid(2), once ended */
 	bool ended;
 };
-
-static int64_t
-now_ms(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 /* In the child: never returns. */
 static void
@@ -159,17 +150,20 @@ signal_all(const struct running *running, int signo)
 static void
 end_all(struct running *running)
 {
-	const int64_t grace_ends = now_ms() + running->child->grace_ms;
+	const int64_t grace_ends =
+	    (int64_t)zk_clock_ms() + running->child->grace_ms;
 	struct pollfd fd = {.fd = running->signal_fd, .events = POLLIN};
 	int left = signal_all(running, SIGTERM);
 
 	/* A stopped process takes SIGTERM only when it runs again. */
 	(void)signal_all(running, SIGCONT);
-	while (left > 0 && now_ms() < grace_ends + KILLED_MS_MAX) {
+	while (
+	    left > 0 && (int64_t)zk_clock_ms() < grace_ends + KILLED_MS_MAX) {
 		(void)poll(&fd, 1, ENDING_TICK_MS);
 		(void)take_signals(running, false);
 		reap(running);
-		left = signal_all(running, now_ms() < grace_ends ? 0 : SIGKILL);
+		left = signal_all(running,
+		    (int64_t)zk_clock_ms() < grace_ends ? 0 : SIGKILL);
 	}
 	if (left > 0)
 		zk_ctl_say(running->ctl,

@@ -8,9 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "ctl/ctl.h"
 #include "ctl/say.h"
 #include "ctl/text.h"
@@ -35,19 +35,10 @@ struct producer {
 	int64_t told_ms, began_ms;
 };
 
-static int64_t
-now_ms(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 static void
 tell_progress(struct producer *p, bool last)
 {
-	const int64_t now = now_ms();
+	const int64_t now = (int64_t)zk_clock_ms();
 
 	if (!p->progress || (!last && now - p->told_ms < PROGRESS_MS))
 		return;
@@ -200,7 +191,7 @@ produce(struct producer *p, const char *topic, int count, char **words)
 	} else {
 		p->progress = count == 0 && isatty(STDERR_FILENO) == 1 &&
 		    isatty(STDIN_FILENO) != 1;
-		p->began_ms = now_ms();
+		p->began_ms = (int64_t)zk_clock_ms();
 		rc = count > 0 ? produce_words(p, count, words)
 		               : produce_input(p);
 		tell_progress(p, true);

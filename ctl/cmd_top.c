@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <termios.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "ctl/ctl.h"
 #include "ctl/say.h"
 #include "ctl/table.h"
@@ -49,15 +49,6 @@ on_signal(int signo)
 {
 	(void)signo;
 	atomic_store(&called_off, true);
-}
-
-static uint64_t
-now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
 static int
@@ -131,7 +122,7 @@ take(const struct zk_ctl *ctl, const struct zk_ctl_mount *mount,
 	char *status = NULL, *members = NULL, *metrics = NULL;
 	int rc;
 
-	*ret_sample = (struct sample){.at_ms = now_ms()};
+	*ret_sample = (struct sample){.at_ms = zk_clock_ms()};
 	rc = read_sheet(ctl, mount, "status", &status);
 	if (rc == 0)
 		rc = read_sheet(ctl, mount, "members", &members);
@@ -238,11 +229,11 @@ static bool
 wait_for_key(bool terminal, uint32_t ms)
 {
 	struct pollfd fd = {.fd = STDIN_FILENO, .events = POLLIN};
-	const uint64_t until = now_ms() + ms;
+	const uint64_t until = zk_clock_ms() + ms;
 	uint64_t now;
 	char key;
 
-	while (!atomic_load(&called_off) && (now = now_ms()) < until) {
+	while (!atomic_load(&called_off) && (now = zk_clock_ms()) < until) {
 		if (poll(&fd, terminal ? 1 : 0, (int)(until - now)) <= 0)
 			continue;
 		if (read(STDIN_FILENO, &key, 1) != 1 || key == 'q')

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "ctl/ctl.h"
 #include "ctl/say.h"
 #include "ctl/text.h"
@@ -76,22 +77,13 @@ read_status(const char *path, struct status *ret_status)
 	return rc;
 }
 
-static uint64_t
-now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 /* Until the daemon has said yes or no. */
 static int
 wait_for(const struct zk_ctl *ctl, const char *path,
     const struct status *before, uint32_t wait_ms)
 {
 	const struct timespec pause = {.tv_nsec = LOOK_MS * 1000000l};
-	const uint64_t until_ms = now_ms() + wait_ms;
+	const uint64_t until_ms = zk_clock_ms() + wait_ms;
 	struct status after;
 	int rc;
 
@@ -112,7 +104,7 @@ wait_for(const struct zk_ctl *ctl, const char *path,
 			    "daemon tells why");
 			return ZK_EXIT_FAILED;
 		}
-	} while (now_ms() < until_ms);
+	} while (zk_clock_ms() < until_ms);
 	zk_ctl_say(ctl, "no answer from process %" PRIu64, before->pid);
 	return ZK_EXIT_FAILED;
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "ctl/ctl.h"
 #include "ctl/say.h"
 #include "ctl/table.h"
@@ -69,22 +70,13 @@ judge(const char *text, uint64_t from)
 	return r;
 }
 
-static uint64_t
-now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 /* Until all are compared as of now, one differs, or the time is over. */
 static int
 wait_compared(const struct zk_ctl *ctl, const struct zk_ctl_mount *mount,
     uint32_t wait_ms, char **ret_text, struct result *ret_result)
 {
 	const struct timespec look = {.tv_nsec = LOOK_MS * 1000000L};
-	const uint64_t until = now_ms() + wait_ms;
+	const uint64_t until = zk_clock_ms() + wait_ms;
 	uint64_t from;
 	char *text = NULL;
 	int rc;
@@ -96,7 +88,7 @@ wait_compared(const struct zk_ctl *ctl, const struct zk_ctl_mount *mount,
 	free(text);
 	while ((rc = read_sheet(ctl, mount, "digests", &text)) == 0) {
 		*ret_result = judge(text, from);
-		if (ret_result->differ > 0 || now_ms() >= until ||
+		if (ret_result->differ > 0 || zk_clock_ms() >= until ||
 		    (ret_result->members > 0 &&
 		        ret_result->compared == ret_result->members))
 			break;

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/codec.h"
 #include "base/log.h"
 #include "daemon/cluster_impl.h"
@@ -18,10 +19,7 @@
 uint64_t
 zk_cluster_now_ms(void)
 {
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+	return zk_clock_ms();
 }
 
 /*

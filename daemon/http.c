@@ -12,10 +12,10 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/err.h"
 
 /* More wait in the kernel, and beyond that they are refused. */
@@ -44,15 +44,6 @@ struct zk_http {
 	pthread_t thread;
 	struct client clients[CLIENTS_MAX];
 };
-
-static int64_t
-now_ms(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 /* --- one client ----------------------------------------------------------- */
 
@@ -188,14 +179,14 @@ accept_one(struct zk_http *http, struct client *slot)
 	if (fd < 0)
 		return;
 	slot->fd = fd;
-	slot->deadline_ms = now_ms() + CLIENT_MS;
+	slot->deadline_ms = (int64_t)zk_clock_ms() + CLIENT_MS;
 }
 
 /* Ends those that took too long; until the next end, or -1. */
 static int
 expire(struct zk_http *http)
 {
-	const int64_t now = now_ms();
+	const int64_t now = (int64_t)zk_clock_ms();
 	int64_t next = -1;
 
 	for (size_t i = 0; i < CLIENTS_MAX; i++) {

@@ -5,22 +5,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "daemon/cluster_key.h"
 #include "daemon/launch.h"
-
-static int64_t
-now_ms(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 int
 zk_join_init(struct zk_join *join, struct zk_fault *ret_fault)
@@ -223,7 +214,8 @@ zk_join_open(struct zk_join *join, struct zk_options *options,
 	int rc;
 
 	if (join->deadline_ms == 0)
-		join->deadline_ms = now_ms() + ZK_LAUNCH_QUORUM_MS;
+		join->deadline_ms =
+		    (int64_t)zk_clock_ms() + ZK_LAUNCH_QUORUM_MS;
 	rc = zk_directory_load(store, &stored);
 	if (rc < 0 && rc != -ENOENT)
 		return zk_fault_set(ret_fault, rc, ZK_EXIT_MOUNT, "data=%s: %s",
@@ -249,7 +241,7 @@ static int
 wait_more(struct zk_join *join, struct zk_fault *ret_fault)
 {
 	struct pollfd pfd = {.fd = join->wake_fd, .events = POLLIN};
-	const int64_t left = join->deadline_ms - now_ms();
+	const int64_t left = join->deadline_ms - (int64_t)zk_clock_ms();
 	char why[ZK_FAULT_TEXT_MAX / 2];
 	uint64_t count;
 

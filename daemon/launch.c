@@ -13,10 +13,10 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "daemon/mountpoint.h"
 
@@ -42,15 +42,6 @@ struct waiter {
 	int signal_fd; /* SIGCHLD, and what may interrupt us */
 	const char *dir;
 };
-
-static int64_t
-now_ms(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 /* Else /dev/fuse or a socket becomes number 0 to 2, and is closed later. */
 static int
@@ -108,7 +99,7 @@ waiter_signals(sigset_t *ret_set)
 static bool
 reap(const struct waiter *waiter, int64_t ms, int *ret_status)
 {
-	const int64_t deadline = now_ms() + ms;
+	const int64_t deadline = (int64_t)zk_clock_ms() + ms;
 	struct pollfd pfd = {.fd = waiter->signal_fd, .events = POLLIN};
 	struct signalfd_siginfo info;
 	int64_t left;
@@ -117,7 +108,7 @@ reap(const struct waiter *waiter, int64_t ms, int *ret_status)
 		if (waitpid(waiter->daemon, ret_status, WNOHANG) ==
 		    waiter->daemon)
 			return true;
-		left = deadline - now_ms();
+		left = deadline - (int64_t)zk_clock_ms();
 		if (left <= 0)
 			return false;
 		if (poll(&pfd, 1, (int)left) > 0)
@@ -202,14 +193,14 @@ static void
 wait_for_report(const struct waiter *waiter, struct zk_fault *ret_fault)
 {
 	const int64_t patience = ZK_LAUNCH_QUORUM_MS + ZK_LAUNCH_MARGIN_MS;
-	const int64_t deadline = now_ms() + patience;
+	const int64_t deadline = (int64_t)zk_clock_ms() + patience;
 	struct pollfd pfds[] = {
 	    {.fd = waiter->fd, .events = POLLIN},
 	    {.fd = waiter->signal_fd, .events = POLLIN},
 	};
 	int64_t left;
 
-	while ((left = deadline - now_ms()) > 0) {
+	while ((left = deadline - (int64_t)zk_clock_ms()) > 0) {
 		if (poll(pfds, 2, (int)left) < 0 && errno != EINTR)
 			break;
 		if (read_report(waiter, ret_fault))

@@ -10,7 +10,7 @@
 struct zk_member_legacy {
 	uint64_t session; /* 0: it had none */
 	uint64_t incarnation, last_number;
-	uint64_t lease_from_ms; /* of the monotonic clock */
+	uint64_t lease_from_ms; /* as of zk_clock_lease_ms() */
 };
 
 #endif

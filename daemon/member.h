@@ -96,7 +96,10 @@ struct zk_member_options {
 	struct zk_member_sink sink;
 };
 
-/* Time of a turn: of the wall, for the log; and monotonic, for leases. */
+/*
+ * Time of a turn: of the wall, for the log; and of a clock that nobody sets,
+ * for leases, which goes on while the host is suspended.
+ */
 struct zk_member_time {
 	struct zk_stamp wall;
 	uint64_t mono_ms;

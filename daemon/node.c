@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "daemon/answerer.h"
@@ -65,9 +66,7 @@ time_now(void)
 
 	(void)clock_gettime(CLOCK_REALTIME, &ts);
 	now.wall = (struct zk_stamp){ts.tv_sec, (uint32_t)ts.tv_nsec};
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	now.mono_ms =
-	    (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+	now.mono_ms = zk_clock_lease_ms();
 	return now;
 }
 

@@ -10,9 +10,9 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/codec.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -74,6 +74,16 @@ is_format(unsigned long format)
 	return format >= UPGRADE_FORMAT_OLD && format <= UPGRADE_FORMAT;
 }
 
+/*
+ * What is handed over are times of CLOCK_MONOTONIC, as it was when leases went
+ * by that.  Modulo 2^64: either clock may be a millisecond ahead.
+ */
+static uint64_t
+slept_ms(void)
+{
+	return zk_clock_lease_ms() - zk_clock_ms();
+}
+
 static int
 decode(const void *bytes, size_t len, struct zk_upgrade *ret_upgrade)
 {
@@ -92,7 +102,7 @@ decode(const void *bytes, size_t len, struct zk_upgrade *ret_upgrade)
 	ret_upgrade->legacy.session = zk_dec_u64(&dec);
 	ret_upgrade->legacy.incarnation = zk_dec_u64(&dec);
 	ret_upgrade->legacy.last_number = zk_dec_u64(&dec);
-	ret_upgrade->legacy.lease_from_ms = zk_dec_u64(&dec);
+	ret_upgrade->legacy.lease_from_ms = zk_dec_u64(&dec) + slept_ms();
 	ret_upgrade->count = zk_dec_u64(&dec) + 1;
 	ret_upgrade->frozen_ms = zk_dec_u64(&dec);
 	raw = zk_dec_bytes(&dec, len, &ret_upgrade->fs_len);
@@ -271,7 +281,7 @@ write_state(const struct zk_upgrade *upgrade, int fd)
 	zk_enc_u64(&enc, upgrade->legacy.session);
 	zk_enc_u64(&enc, upgrade->legacy.incarnation);
 	zk_enc_u64(&enc, upgrade->legacy.last_number);
-	zk_enc_u64(&enc, upgrade->legacy.lease_from_ms);
+	zk_enc_u64(&enc, upgrade->legacy.lease_from_ms - slept_ms());
 	zk_enc_u64(&enc, upgrade->count);
 	zk_enc_u64(&enc, upgrade->frozen_ms);
 	zk_enc_u32(&enc, (uint32_t)upgrade->fs_len);
@@ -349,15 +359,6 @@ zk_upgrade_go_back(void)
 	zk_log_warn("UPGRADE the program before");
 }
 
-static uint64_t
-now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 static int
 freeze(const struct zk_upgrade_parts *parts, struct zk_fault *ret_fault)
 {
@@ -378,7 +379,7 @@ zk_upgrade_now(struct zk_upgrade *up, const struct zk_upgrade_parts *parts,
 {
 	int rc = check(ret_fault);
 
-	up->frozen_ms = now_ms();
+	up->frozen_ms = zk_clock_ms();
 	if (rc == 0)
 		rc = freeze(parts, ret_fault);
 	if (rc < 0)
@@ -410,5 +411,5 @@ zk_upgrade_log(const struct zk_upgrade *upgrade)
 {
 	zk_log_info("UPGRADE done version=%s count=%" PRIu64
 	            " pause_ms=%" PRIu64,
-	    ZK_VERSION, upgrade->count, now_ms() - upgrade->frozen_ms);
+	    ZK_VERSION, upgrade->count, zk_clock_ms() - upgrade->frozen_ms);
 }

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "fs/call_impl.h"
 #include "fs/handle.h"
@@ -15,10 +16,7 @@
 uint64_t
 zk_now_ms(void)
 {
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+	return zk_clock_ms();
 }
 
 struct zk_call *

@@ -87,7 +87,7 @@ struct zk_broker_options {
 
 struct zk_broker_time {
 	struct zk_stamp wall; /* for the records */
-	uint64_t mono_ms;     /* > 0 */
+	uint64_t mono_ms;     /* > 0; for leases, as in a member's turn */
 };
 
 /*

@@ -4,9 +4,9 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/codec.h"
 #include "base/crc32c.h"
 #include "base/err.h"
@@ -47,15 +47,6 @@ put(struct writer *w, const void *data, size_t len)
 	return 0;
 }
 
-static uint64_t
-now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 static int
 put_head(struct writer *w, const struct zk_state *state)
 {
@@ -81,8 +72,8 @@ static int
 put_parts(struct writer *w, struct zk_tx *tx, uint8_t *part,
     bool (*stop)(void *arg), void *arg)
 {
-	const uint64_t until =
-	    now_ms() + READING_MS_MAX + tx->state.row_bytes / ZK_MIB * 1000;
+	const uint64_t until = zk_clock_ms() + READING_MS_MAX +
+	    tx->state.row_bytes / ZK_MIB * 1000;
 	struct zk_snapshot_place place;
 	struct zk_enc enc;
 	size_t len;
@@ -92,7 +83,7 @@ put_parts(struct writer *w, struct zk_tx *tx, uint8_t *part,
 	while (rc == 0 && !place.end) {
 		if (stop(arg))
 			return -EINTR;
-		if (now_ms() > until)
+		if (zk_clock_ms() > until)
 			return -ETIMEDOUT;
 		rc = zk_snapshot_read(tx, &place, ZK_SNAPSHOT_PART_MAX,
 		    part + PART_HEAD_BYTES, &len);

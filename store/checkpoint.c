@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "store/table.h"
 
@@ -175,20 +176,11 @@ write_out(struct zk_checkpointer *c)
 	return 0;
 }
 
-static uint64_t
-now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 /* Where one follows the other closely, the disk has enough to do. */
 static bool
 has_time(const struct zk_checkpointer *c)
 {
-	return c->background && now_ms() - c->ended_ms >= LOTS_AFTER_MS;
+	return c->background && zk_clock_ms() - c->ended_ms >= LOTS_AFTER_MS;
 }
 
 /* Pages first, then what leads to them. */
@@ -202,7 +194,7 @@ flush(struct zk_checkpointer *c)
 	if (fdatasync(c->tree_fd) != 0)
 		return -EIO;
 	rc = zk_journal_checkpoint(c->journal, &c->next);
-	c->ended_ms = c->background ? now_ms() : 0;
+	c->ended_ms = c->background ? zk_clock_ms() : 0;
 	return rc;
 }
 

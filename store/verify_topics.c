@@ -3,9 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "store/datadir.h"
 #include "store/store.h"
@@ -43,15 +43,6 @@ zk_verify_open(const char *path, MDB_env **ret_env, struct zk_tx *ret_tx)
 	return rc;
 }
 
-static uint64_t
-now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 /* Whose rows are few; the log's are the others. */
 static const uint8_t short_tables[] = {ZK_TABLE_TOPICS, ZK_TABLE_TOPICS_ID,
     ZK_TABLE_JOURNAL, ZK_TABLE_GROUP, ZK_TABLE_GROUP_FLOOR, ZK_TABLE_GROUP_HARD,
@@ -84,7 +75,7 @@ is_row(struct zk_tx *tx, const MDB_val *at, const MDB_val *value,
 static int
 walk(struct zk_tx *tx, void (*progress)(void *arg), void *arg)
 {
-	const uint64_t until_ms = now_ms() + WALK_MS_MAX;
+	const uint64_t until_ms = zk_clock_ms() + WALK_MS_MAX;
 	struct zk_key last = {.len = 0};
 	MDB_val at, value;
 	MDB_cursor *cursor = NULL;
@@ -108,7 +99,7 @@ walk(struct zk_tx *tx, void (*progress)(void *arg), void *arg)
 		if (rc < 0 || rows % PROGRESS_ROWS != 0)
 			continue;
 		progress(arg);
-		if (now_ms() >= until_ms)
+		if (zk_clock_ms() >= until_ms)
 			break;
 	}
 	mdb_cursor_close(cursor);
