@@ -41,6 +41,8 @@ struct waiter {
 	int fd;        /* from the daemon */
 	int signal_fd; /* SIGCHLD, and what may interrupt us */
 	const char *dir;
+	bool ended; /* and reaped: the number may be another process's */
+	int status; /* how it ended */
 };
 
 /* Else /dev/fuse or a socket becomes number 0 to 2, and is closed later. */
@@ -95,9 +97,18 @@ waiter_signals(sigset_t *ret_set)
 		(void)sigaddset(ret_set, signals[i]);
 }
 
-/* Wait up to ms for the daemon's end; true, with its status, when it came. */
+/* Whether the daemon has ended by now. */
 static bool
-reap(const struct waiter *waiter, int64_t ms, int *ret_status)
+has_ended(struct waiter *waiter)
+{
+	waiter->ended = waiter->ended ||
+	    waitpid(waiter->daemon, &waiter->status, WNOHANG) == waiter->daemon;
+	return waiter->ended;
+}
+
+/* Wait up to ms for the daemon's end; true when it came. */
+static bool
+reap(struct waiter *waiter, int64_t ms)
 {
 	const int64_t deadline = (int64_t)zk_clock_ms() + ms;
 	struct pollfd pfd = {.fd = waiter->signal_fd, .events = POLLIN};
@@ -105,8 +116,7 @@ reap(const struct waiter *waiter, int64_t ms, int *ret_status)
 	int64_t left;
 
 	for (;;) {
-		if (waitpid(waiter->daemon, ret_status, WNOHANG) ==
-		    waiter->daemon)
+		if (has_ended(waiter))
 			return true;
 		left = deadline - (int64_t)zk_clock_ms();
 		if (left <= 0)
@@ -118,16 +128,16 @@ reap(const struct waiter *waiter, int64_t ms, int *ret_status)
 
 /* No daemon may go on that nobody knows of, and no dead mount may stay. */
 static void
-end_daemon(const struct waiter *waiter)
+end_daemon(struct waiter *waiter)
 {
 	struct zk_mountpoint mountpoint = {.state = ZK_MOUNT_DEAD};
 	struct zk_fault ignored;
-	int status;
 
-	(void)kill(waiter->daemon, SIGTERM);
-	if (!reap(waiter, PATIENCE_MS, &status)) {
+	if (!waiter->ended)
+		(void)kill(waiter->daemon, SIGTERM);
+	if (!reap(waiter, PATIENCE_MS)) {
 		(void)kill(waiter->daemon, SIGKILL);
-		(void)reap(waiter, PATIENCE_MS, &status);
+		(void)reap(waiter, PATIENCE_MS);
 	}
 	(void)snprintf(mountpoint.dir, sizeof(mountpoint.dir), "%s",
 	    waiter->dir);
@@ -166,10 +176,9 @@ read_report(const struct waiter *waiter, struct zk_fault *ret_fault)
 
 /* A signal for the first process; true when the waiting is over. */
 static bool
-take_signal(const struct waiter *waiter, struct zk_fault *ret_fault)
+take_signal(struct waiter *waiter, struct zk_fault *ret_fault)
 {
 	struct signalfd_siginfo info;
-	int status;
 
 	if (read(waiter->signal_fd, &info, sizeof(info)) !=
 	    (ssize_t)sizeof(info))
@@ -180,17 +189,17 @@ take_signal(const struct waiter *waiter, struct zk_fault *ret_fault)
 		    "interrupted, nothing is mounted");
 		return true;
 	}
-	if (waitpid(waiter->daemon, &status, WNOHANG) != waiter->daemon)
+	if (!has_ended(waiter))
 		return false;
 	/* It may have said why, and only then exited. */
 	if (!read_report(waiter, ret_fault))
-		describe_end(status, ret_fault);
+		describe_end(waiter->status, ret_fault);
 	end_daemon(waiter);
 	return true;
 }
 
 static void
-wait_for_report(const struct waiter *waiter, struct zk_fault *ret_fault)
+wait_for_report(struct waiter *waiter, struct zk_fault *ret_fault)
 {
 	const int64_t patience = ZK_LAUNCH_QUORUM_MS + ZK_LAUNCH_MARGIN_MS;
 	const int64_t deadline = (int64_t)zk_clock_ms() + patience;
@@ -221,13 +230,12 @@ static _Noreturn void
 first_process(struct waiter *waiter)
 {
 	struct zk_fault fault = {.status = ZK_EXIT_OK};
-	int status;
 
 	wait_for_report(waiter, &fault);
 	if (fault.status == ZK_EXIT_OK)
 		_exit(ZK_EXIT_OK);
 	/* When we are gone, so is the daemon and what it had locked. */
-	(void)reap(waiter, PATIENCE_MS, &status);
+	(void)reap(waiter, PATIENCE_MS);
 	_exit(zk_launch_print(&fault));
 }
 

@@ -226,6 +226,17 @@ handle_signals(void)
 	zk_upgrade_block_signals(false);
 }
 
+/* Opening what is in the data directory has failed; *why may be NULL. */
+static void
+blame_data(int rc, const char *why, struct zk_fault *ret_fault)
+{
+	const bool told = why != NULL;
+
+	(void)zk_fault_set(ret_fault, rc, ZK_EXIT_MOUNT, "data=%s%s%s",
+	    told ? why : the.options.data, told ? "" : ": ",
+	    told ? "" : zk_err_text(rc));
+}
+
 static int
 open_store(struct zk_fault *ret_fault)
 {
@@ -248,8 +259,7 @@ open_store(struct zk_fault *ret_fault)
 	rc = zk_own_store(&options, &why, &the.store);
 	rc = rc < 0 ? rc : zk_topics_claim(options.dir, the.store, &why);
 	if (rc < 0)
-		(void)zk_fault_set(ret_fault, rc, ZK_EXIT_MOUNT, "data=%s",
-		    why != NULL ? why : zk_err_text(rc));
+		blame_data(rc, why, ret_fault);
 	free(why);
 	return rc;
 }
@@ -317,8 +327,7 @@ open_topics(struct zk_fault *ret_fault)
 
 	rc = zk_topics_open(&options, &why, &topics);
 	if (rc < 0)
-		(void)zk_fault_set(ret_fault, rc, ZK_EXIT_MOUNT, "data=%s",
-		    why != NULL ? why : zk_err_text(rc));
+		blame_data(rc, why, ret_fault);
 	else
 		the.topics = topics;
 	free(why);

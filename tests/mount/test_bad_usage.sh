@@ -119,3 +119,39 @@ must start_fs ro
 refuses "Read-only file system" touch "$M/g"
 check "ro: reading works" cat "$M/f"
 must stop_fs
+
+# Ended while it waits for a quorum, which nobody has.  $1: the signal, $2: to
+# whom; $dir is the data directory.  Leaves what it took in $took.
+ended_waiting() {
+	local first begun whom
+	"$BUILD/mount.zkfs" z1=127.0.0.1:9 "$M" -o "data=$dir,config=none" \
+	    >"$WORK/err" 2>&1 </dev/null &
+	first=$!
+	: >"$WORK/pids/$first"
+	must wait_until 20 test -s "$dir/pid"
+	read -r whom <"$dir/pid"
+	[ "$2" = daemon ] || whom=$first
+	begun=${EPOCHREALTIME/./}
+	kill -"$1" "$whom"
+	wait "$first"
+	status=$?
+	took=$(((${EPOCHREALTIME/./} - begun) / 1000))
+	rm -rf "$dir"
+}
+# It waits for a daemon that is still there up to 3 s, and for none that has
+# ended.  The best of some counts: the machine may be busy.
+soon() {
+	for _ in 1 2 3 4 5; do
+		ended_waiting "$@"
+		[ "$took" -ge 2500 ] || return 0
+	done
+	return 1
+}
+dir=$WORK/alone
+check "an interrupt ends it at once" soon INT first
+same "as mount(8)" 8 "$status"
+same "with a line" "mount.zkfs: interrupted, nothing is mounted" \
+    "$(cat "$WORK/err")"
+check "a daemon that dies is told at once" soon KILL daemon
+same "as a failure" 32 "$status"
+check "with the signal" grep -q "ended by signal 9" "$WORK/err"

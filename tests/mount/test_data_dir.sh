@@ -49,6 +49,12 @@ must stop_fs
 must start_fs
 same "a sound one is used again" small "$(cat "$M/small")"
 must stop_fs
+# A disk that its errors have made read-only.
+mkdir "$WORK/disk"
+must mount --bind "$D" "$WORK/disk"
+must mount -o remount,bind,ro "$WORK/disk"
+refused "$WORK/disk" "data=$WORK/disk.*: Read-only file system" "read-only"
+must umount "$WORK/disk"
 find "$D" -printf '%P %y %s\n' | sort
 store=$D/tree.mdb
 must test -s "$store"
