@@ -22,8 +22,10 @@ struct zk_fs;
  * The state, little-endian: u32 format, then what handover_save.c and
  * handover_take.c write and read, in the same order.
  */
-#define ZK_HANDOVER_FORMAT 4u
-/* Without which record of a group is being processed, for which time. */
+#define ZK_HANDOVER_FORMAT 5u
+/* Without where in its open file a result begins, as of a transaction. */
+#define ZK_HANDOVER_FORMAT_RESULTS 4u
+/* Nor which record of a group is being processed, for which time. */
 #define ZK_HANDOVER_FORMAT_TRIES 3u
 /* Nor what is known of partitions, and of who knows .zkfs. */
 #define ZK_HANDOVER_FORMAT_APPENDS 2u

@@ -116,8 +116,11 @@ save_handle(struct zk_enc *enc, struct zk_inodes *t, const struct zk_handle *h)
 	save_expect(enc, &h->met);
 	save_topic(enc, h);
 	enc_bool(enc, h->text != NULL);
-	if (h->text != NULL)
+	if (h->text != NULL) {
 		zk_enc_bytes(enc, h->text, h->text_len);
+		enc_bool(enc, h->text_new);
+		zk_enc_u64(enc, h->text_at);
+	}
 	enc_bool(enc, h->stream != NULL);
 	if (h->stream != NULL)
 		zk_stream_save(enc, h->stream);

@@ -209,6 +209,10 @@ take_handle(struct zk_fs *fs, struct zk_dec *dec, uint32_t format)
 	take_expect(dec, &h->met);
 	take_topic(fs, dec, h, format);
 	h->text = dec_text(dec, &h->text_len);
+	if (h->text != NULL && format > ZK_HANDOVER_FORMAT_RESULTS) {
+		h->text_new = dec_bool(dec);
+		h->text_at = zk_dec_u64(dec);
+	}
 	if (dec_bool(dec) && zk_stream_take(dec, h) < 0)
 		dec->failed = true;
 	if (dec->failed)

@@ -63,6 +63,12 @@ mkdir topics topics/t
 must wait_until 20 test -e topics/t/p0
 exec 6>>topics/t/p0
 echo before >&6
+# Outcomes of transactions: one that nobody has read, and one half read.
+exec 5<>.zkfs/txn
+echo 'mkdir /d/txn' >&5
+exec 4<>.zkfs/txn
+echo 'delete /d/txn' >&4
+same "half an outcome" ok "$(dd bs=2 count=1 status=none <&4)"
 # Watchers.
 inotifywait -q -m -e create,close_write,delete --format '%e %f' d \
     >"$WORK/inotify" 2>"$WORK/inotify.err" 6>&- 7>&- 8>&- &
@@ -126,6 +132,10 @@ fcntl.lockf(open("locks/p", "r+"), fcntl.LOCK_EX | fcntl.LOCK_NB, 5, 0)'
 check "but no other part of it" python3 -c '
 import fcntl
 fcntl.lockf(open("locks/p", "r+"), fcntl.LOCK_EX | fcntl.LOCK_NB, 5, 5)'
+read -r said <&5
+check "the outcome of a transaction is there" grep -qx 'ok [0-9]*' <<<"$said"
+check "and so is the rest of one" grep -qx ' [0-9]*' <<<"$(timeout 9 cat <&4)"
+exec 4<&- 5<&-
 same "nobody has seen the file empty" "old value" "$(cat trunc)"
 check "an open partition takes records" bash -c 'echo after >&6'
 same "behind those before" "before after" "$(xargs <topics/t/p0)"
