@@ -16,6 +16,7 @@
 #include "base/codec.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "fs/fs.h"
 
 /*
  * The state: u32 format, mountpoint (u32 length, bytes), session, incarnation,
@@ -23,8 +24,9 @@
  * (u32 length, bytes).  In the environment: format:state:fuse:lock:old, descriptors but the
  * first; old is -1 on the way back.
  */
-#define UPGRADE_FORMAT     3u
-#define UPGRADE_FORMAT_OLD 1u /* others in what fs/ wrote, see its format */
+/* That of what fs/ wrote: whoever cannot read it says so when it is asked. */
+#define UPGRADE_FORMAT     ZK_FS_SAVE_FORMAT
+#define UPGRADE_FORMAT_OLD ZK_FS_SAVE_FORMAT_OLD
 #define UPGRADE_ENV        "ZKFS_TAKEOVER"
 #define CHECK_ENV          "ZKFS_TAKEOVER_CHECK"
 #define CHECK_YES          42

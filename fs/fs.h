@@ -86,6 +86,12 @@ int zk_fs_freeze(struct zk_fs *fs, uint32_t timeout_ms);
 /* Go on as before, by zk_fs_run(). */
 int zk_fs_thaw(struct zk_fs *fs);
 /*
+ * How zk_fs_save() writes, and from what on it is read; see fs/handover.h.  A
+ * program that cannot read it has to say so before this one stops.
+ */
+#define ZK_FS_SAVE_FORMAT     5u
+#define ZK_FS_SAVE_FORMAT_OLD 1u
+/*
  * What the kernel holds, for zk_fs_options.taken: *ret_bytes is the caller's
  * to free, *ret_fd is not.  After it this process must do nothing more.
  */

@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "fs/fs.h"
+
 struct zk_call;
 struct zk_fs;
 
@@ -22,7 +24,7 @@ struct zk_fs;
  * The state, little-endian: u32 format, then what handover_save.c and
  * handover_take.c write and read, in the same order.
  */
-#define ZK_HANDOVER_FORMAT 5u
+#define ZK_HANDOVER_FORMAT ZK_FS_SAVE_FORMAT
 /* Without where in its open file a result begins, as of a transaction. */
 #define ZK_HANDOVER_FORMAT_RESULTS 4u
 /* Nor which record of a group is being processed, for which time. */
@@ -30,7 +32,7 @@ struct zk_fs;
 /* Nor what is known of partitions, and of who knows .zkfs. */
 #define ZK_HANDOVER_FORMAT_APPENDS 2u
 /* Without what an open `next` has, too: none was open. */
-#define ZK_HANDOVER_FORMAT_OLD 1u
+#define ZK_HANDOVER_FORMAT_OLD ZK_FS_SAVE_FORMAT_OLD
 
 /* Requests that may wait are no longer. */
 #define ZK_REQUEST_BYTES_MAX 128u
