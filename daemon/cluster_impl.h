@@ -10,8 +10,11 @@
 #include "consensus/transport.h"
 #include "daemon/cluster.h"
 
-/* What is spoken in frames; members of different versions part. */
-#define ZK_CLUSTER_VERSION 7u
+/*
+ * What is spoken in frames, and what becomes of a command; members of different
+ * versions part.
+ */
+#define ZK_CLUSTER_VERSION 8u
 
 /* Topics have lanes of their own, so that they never delay the tree. */
 enum { ZK_GROUP_TREE, ZK_GROUP_CONTROL, ZK_GROUP_TOPICS };

@@ -13,6 +13,9 @@
  * line u32, then the name.
  */
 
+/* At a time: a session may have left many by a program that forgot none. */
+#define FORGET_MAX 4096u
+
 int
 zk_answer_put(struct zk_tx *tx, uint64_t session, uint64_t number,
     const struct zk_outcome *outcome)
@@ -72,17 +75,17 @@ zk_answer_get(struct zk_tx *tx, uint64_t session, uint64_t number,
 }
 
 int
-zk_answer_forget(struct zk_tx *tx, uint64_t session, uint64_t from,
-    uint64_t below)
+zk_answer_forget(struct zk_tx *tx, uint64_t session, uint64_t below)
 {
-	const struct zk_key first = zk_key2(ZK_TABLE_ANSWER, session, from);
+	const struct zk_key first = zk_key2(ZK_TABLE_ANSWER, session, 0);
 	struct zk_scan scan;
+	uint32_t count = 0;
 	int rc;
 
 	rc = zk_scan_begin(tx, &first, 1 + 8, &scan);
 	if (rc < 0)
 		return rc;
-	while ((rc = zk_scan_next(&scan)) == 0 &&
+	while (count++ < FORGET_MAX && (rc = zk_scan_next(&scan)) == 0 &&
 	    zk_get_be64(scan.at.bytes + 1 + 8) < below) {
 		rc = zk_scan_delete(&scan);
 		if (rc < 0)

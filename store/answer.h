@@ -22,9 +22,11 @@ int zk_answer_put(struct zk_tx *tx, uint64_t session, uint64_t number,
 int zk_answer_get(struct zk_tx *tx, uint64_t session, uint64_t number,
     struct zk_outcome *ret_outcome);
 
-/* Forgets the answers from `from` up to, not including, `below`. */
-int zk_answer_forget(struct zk_tx *tx, uint64_t session, uint64_t from,
-    uint64_t below);
+/*
+ * Forgets the answers up to, not including, `below`; also those that came late,
+ * to a number that was below the last time, as to who waited for a lock.
+ */
+int zk_answer_forget(struct zk_tx *tx, uint64_t session, uint64_t below);
 
 /* Forgets them all: the session is over. */
 int zk_answer_forget_all(struct zk_tx *tx, uint64_t session);

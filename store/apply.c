@@ -153,6 +153,18 @@ in_session(const struct zk_command *cmd)
 	return cmd->session != 0 && cmd->op != ZK_OP_SESSION_OPEN;
 }
 
+/*
+ * A number below those whose answers are needed: answered, acknowledged and
+ * forgotten, unless it waits for a lock, which nobody waits for with the rest.
+ */
+static int
+check_old(struct zk_apply *ap)
+{
+	if (ap->cmd->op == ZK_OP_LOCK)
+		(void)zk_lock_is_waiting(ap, &ap->pending);
+	return ap->pending ? 0 : -ZK_ESESSION;
+}
+
 /* The session must live; and it says which answers it has received. */
 static int
 check_session(struct zk_apply *ap)
@@ -171,11 +183,11 @@ check_session(struct zk_apply *ap)
 	if (rc < 0)
 		return rc;
 	if (cmd->number < session.acked)
-		return -ZK_ESESSION; /* answered, acknowledged, forgotten */
+		return check_old(ap);
 	below = cmd->acked < cmd->number ? cmd->acked : cmd->number;
 	if (below < session.acked + ANSWERS_LOT)
 		return 0;
-	rc = zk_answer_forget(ap->tx, session.id, session.acked, below);
+	rc = zk_answer_forget(ap->tx, session.id, below);
 	session.acked = below;
 	return rc < 0 ? rc : zk_session_put(ap->tx, &session);
 }
@@ -220,7 +232,7 @@ apply_command(struct zk_apply *ap)
 		return ap->tx->fatal;
 	if (rc < 0)
 		out->rc = rc;
-	else
+	else if (!ap->pending)
 		(void)run_checked(ap);
 	if (ap->tx->fatal < 0)
 		return ap->tx->fatal;

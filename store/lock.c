@@ -243,16 +243,19 @@ acquire(struct zk_apply *ap, struct zk_lock_file *file, struct zk_held *want)
 	return wait_or_refuse(ap, file, want, held);
 }
 
-/* A retry of a request that waits. */
-static int
-is_waiting(struct zk_apply *ap, const struct zk_held *want, bool *ret_waiting)
+int
+zk_lock_is_waiting(struct zk_apply *ap, bool *ret_waiting)
 {
 	struct zk_lock_wait wait;
+	struct zk_held want;
 	struct zk_scan scan;
 	int rc;
 
 	*ret_waiting = false;
-	rc = zk_lock_owner_waits_begin(ap->tx, want->session, want, &scan);
+	rc = zk_lock_want(ap->cmd, &want);
+	if (rc == 0)
+		rc = zk_lock_owner_waits_begin(ap->tx, want.session, &want,
+		    &scan);
 	if (rc < 0)
 		return rc;
 	while (
@@ -277,7 +280,7 @@ zk_lock_apply(struct zk_apply *ap)
 	if (rc == 0)
 		rc = zk_inode_attr(ap->tx, cmd->ino, &ap->outcome->attr);
 	if (rc == 0 && (cmd->flags & ZK_F_WAIT) != 0)
-		rc = is_waiting(ap, &want, &waiting);
+		rc = zk_lock_is_waiting(ap, &waiting);
 	if (rc < 0)
 		return rc;
 	if (waiting) {

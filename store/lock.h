@@ -37,6 +37,9 @@
  */
 int zk_lock_apply(struct zk_apply *ap);
 
+/* Whether this very request, of that number, waits already: it is a retry. */
+int zk_lock_is_waiting(struct zk_apply *ap, bool *ret_waiting);
+
 /*
  * ZK_OP_LOCK_CANCEL: the wait of request cmd->off of this session ends with
  * -EINTR, through the sink; 0 also when it no longer waits.
