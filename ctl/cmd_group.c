@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "ctl/ctl.h"
+#include "ctl/group_reset.h"
 #include "ctl/say.h"
 #include "ctl/text.h"
 #include "ctl/topic.h"
@@ -21,7 +22,6 @@ struct request {
 	bool json;
 	bool first;
 	int64_t partition; /* -1: all */
-	uint32_t met;      /* partitions */
 	const char *dir;   /* of the group */
 	const char *to;
 };
@@ -123,26 +123,6 @@ remove_group(struct request *r)
 }
 
 static int
-reset_one(void *arg, const char *name)
-{
-	struct request *r = arg;
-	uint32_t number;
-	char *path;
-	int rc;
-
-	if (!zk_ctl_partition_number(name, &number) ||
-	    (r->partition >= 0 && r->partition != number))
-		return 0;
-	r->met++;
-	path = zk_ctl_topic_path(r->ctl, r->dir, name, "");
-	if (path == NULL)
-		return -ENOMEM;
-	rc = zk_ctl_topic_write(r->ctl, path, 0, r->to, strlen(r->to));
-	free(path);
-	return rc;
-}
-
-static int
 reset(struct request *r)
 {
 	if (r->to[0] == '\0') {
@@ -151,12 +131,7 @@ reset(struct request *r)
 		    "end or @TIME");
 		return ZK_EXIT_USAGE;
 	}
-	if (zk_ctl_topic_each(r->ctl, r->dir, reset_one, r) < 0)
-		return ZK_EXIT_FAILED;
-	if (r->met > 0)
-		return ZK_EXIT_OK;
-	zk_ctl_say(r->ctl, "%s: no such partition", r->dir);
-	return ZK_EXIT_FAILED;
+	return zk_ctl_group_reset(r->ctl, r->dir, r->partition, r->to);
 }
 
 /* --- the command ---------------------------------------------------------- */

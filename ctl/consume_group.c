@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "ctl/consume.h"
+#include "ctl/group_reset.h"
 #include "ctl/say.h"
 #include "ctl/topic.h"
 
@@ -108,34 +109,9 @@ read_stream(struct stream *s)
 
 /* --- before the first record ---------------------------------------------- */
 
-struct resetting {
-	const struct zk_ctl_consumer *c;
-	const char *dir; /* of the group */
-};
-
-static int
-reset_one(void *arg, const char *name)
-{
-	const struct resetting *r = arg;
-	uint32_t number;
-	char *path;
-	int rc;
-
-	if (!zk_ctl_partition_number(name, &number))
-		return 0;
-	path = zk_ctl_topic_path(r->c->ctl, r->dir, name, "");
-	if (path == NULL)
-		return -ENOMEM;
-	rc = zk_ctl_topic_write(r->c->ctl, path, 0, r->c->from,
-	    strlen(r->c->from));
-	free(path);
-	return rc;
-}
-
 static int
 prepare(struct zk_ctl_consumer *c, const char *dir)
 {
-	struct resetting resetting = {c, dir};
 	char *path;
 	int rc = 0;
 
@@ -143,10 +119,11 @@ prepare(struct zk_ctl_consumer *c, const char *dir)
 		zk_ctl_say_errno(c->ctl, dir, errno);
 		return -errno;
 	}
-	if (c->from != NULL)
-		rc = zk_ctl_topic_each(c->ctl, dir, reset_one, &resetting);
-	if (rc < 0 || c->argv == NULL)
-		return rc;
+	if (c->from != NULL &&
+	    zk_ctl_group_reset(c->ctl, dir, -1, c->from) != ZK_EXIT_OK)
+		return -EIO;
+	if (c->argv == NULL)
+		return 0;
 	if (c->tries == 0)
 		rc = zk_ctl_topic_setting(c->ctl, c->dir, "max.deliveries",
 		    &c->tries);

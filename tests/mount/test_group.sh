@@ -140,6 +140,46 @@ same "the end" "$(stat -c %s "$T/p0")" "$(committed)"
 echo partitions=4 >>"$T/config"
 same "each partition has its offset" "p0 p1 p2 p3" \
     "$(cd "$G" && echo p?)"
+
+# --- of all partitions at once -----------------------------------------------------
+reset() {
+	"$BUILD/zkfs" group -m "$M" reset "$@"
+}
+offsets() {
+	cat "$G"/p? | xargs
+}
+end=$(stat -c %s "$T/p0")
+same "the group is at the end" "$end 0 0 0" "$(offsets)"
+exec 9<"$G/p2"
+must flock 9
+refuses "p2: held by another process" reset t g start
+same "that leaves all where they are" "$end 0 0 0" "$(offsets)"
+exec 9<&-
+check "to the start" reset t g start
+same "all are there" "0 0 0 0" "$(offsets)"
+check "to within a record" reset t g 1
+same "the one after it, or the end" "$second 0 0 0" "$(offsets)"
+check "to an offset to come" reset "$T" g 1000000
+same "the end" "$end 0 0 0" "$(offsets)"
+check "to a time" reset t g @0
+same "the first record" "0 0 0 0" "$(offsets)"
+for to in middle 1x @x 99999999999999999999999; do
+	refuses "Invalid argument" reset t g "$to"
+done
+refuses "no such partition" reset -p 7 t g end
+check "one of them" reset -p 0 t g end
+same "is at the end" "$end 0 0 0" "$(offsets)"
+odd='a \b'
+must mkdir "$M/topics/$odd" "$M/topics/$odd/groups/$odd"
+echo record >"$WORK/record"
+must sh -c 'cat "$1" >>"$2"' - "$WORK/record" "$M/topics/$odd/p0"
+check "whatever its name is" reset "$odd" "$odd" end
+same "and there it is" 7 "$(cat "$M/topics/$odd/groups/$odd/p0")"
+ln -s "$T" "$WORK/link"
+check "through a link" reset "$WORK/link" g start
+same "the same one" "0 0 0 0" "$(offsets)"
+check "and back" reset t g end
+
 consumer bash "$WORK/a"
 a=$!
 check "the first member has all" wait_until 20 grep -q p0,p1,p2,p3 "$G/members"
