@@ -4,11 +4,20 @@ Members of a consumer group, and the verdict on what they were given.
   groupload.py consume NAME NEXT LOG   a member until SIGTERM; who loses its
                 stream opens it again.  A line of LOG for each record: when
                 the read of it returned (ns), NAME, which opening it was, the
-                record.  A line "... lost ERROR" when a stream fails
+                record, when the read began.  A line "... lost ERROR" when a
+                stream fails
   groupload.py produce TOPIC PARTS LOG PAUSE-MS   records "pP NUMBER TIME" in
                 turn, each in one write, until SIGTERM; LOG: what was
                 acknowledged
-  groupload.py committed GROUP PARTS LOG   how far it is, until SIGTERM
+  groupload.py feed TOPIC PARTS LOG PAUSE-MS   the same on a host that may die:
+                what fails may be there or not, and is not tried again; LOG: and
+                when its write returned
+  groupload.py committed GROUP PARTS LOG   how far it is, and when that was
+                read, until SIGTERM
+  groupload.py reset LOG GROUP PARTS HOW KILL-MS PARTITION TO COMMAND...   has
+                COMMAND reset a group, kills it after KILL-MS (0: does not), and
+                writes down what became of it, as a host that has GROUP knows;
+                HOW: idle, or something else where members come meanwhile
   groupload.py check PARTS PRODUCED COMMITTED LOG...   each record was
                 delivered; by one at a time, in order; what one had had was
                 not delivered again but for those after which it lost its
@@ -18,7 +27,7 @@ Members of a consumer group, and the verdict on what they were given.
 
 A record is read by its line, at its place: that acknowledges those before it.
 """
-import os, select, signal, sys, time
+import json, os, select, signal, subprocess, sys, time
 
 over = False
 woken, wake = os.pipe2(os.O_NONBLOCK)
@@ -59,9 +68,10 @@ def consume(name, path, log):
             at = 0
             try:
                 while not over:
+                    began = time.monotonic_ns()
                     line = os.pread(fd, 4096, at).split(b"\n", 1)[0]
                     print(time.monotonic_ns(), name, opened, line.decode(),
-                          file=out)
+                          began, file=out)
                     at += len(line) + 1
             except OSError as e:
                 print(time.monotonic_ns(), name, opened, "lost",
@@ -88,6 +98,26 @@ def produce(topic, parts, log, pause_ms):
         rest(pause_ms / 1000)
 
 
+def feed(topic, parts, log, pause_ms):
+    signal.signal(signal.SIGTERM, end)
+    out = open(log, "w", 1)
+    i = 0
+    while not over:
+        for p in range(parts):
+            text = "p%d %d %d" % (p, i, time.monotonic_ns())
+            try:
+                fd = os.open("%s/p%d" % (topic, p), os.O_WRONLY | os.O_APPEND)
+                try:
+                    os.write(fd, text.encode() + b"\n")
+                    print(text, time.monotonic_ns(), file=out)
+                finally:
+                    os.close(fd)
+            except OSError:
+                rest(0.05)
+        i += 1
+        rest(pause_ms / 1000)
+
+
 def committed(group, parts, log):
     signal.signal(signal.SIGTERM, end)
     out = open(log, "w", 1)
@@ -95,10 +125,57 @@ def committed(group, parts, log):
         for p in range(parts):
             try:
                 with open("%s/p%d" % (group, p)) as f:
-                    print(p, f.read().strip(), file=out)
+                    text = f.read().strip()
+                print(p, text, time.monotonic_ns(), file=out)
             except OSError:
                 pass
         rest(0.02)
+
+
+def look(path, parts):
+    """What is agreed on by now, not what this host has heard of."""
+    found = []
+    for p in range(parts):
+        fd = os.open("%s/p%d" % (path, p), os.O_RDONLY)
+        os.fsync(fd)
+        found.append(int(os.read(fd, 64)))
+        os.close(fd)
+    return found
+
+
+def places(topic, parts, to):
+    """Where that is in each partition, by the partitions' own word."""
+    found = []
+    for p in range(parts):
+        path = "%s/p%d" % (topic, p)
+        name = {"start": "start", "end": "end"}.get(to, to)
+        found.append(int(os.getxattr(path, "user.zkfs." + name))
+                     if not to[0].isdigit() else int(to))
+    return found
+
+
+def reset(log, group, parts, how, kill_ms, partition, to, command):
+    topic = os.path.dirname(os.path.dirname(group))
+    asked = {"partition": partition, "to": to, "killed": False,
+             "idle": how == "idle", "command": command}
+    asked["before"] = look(group, parts)
+    asked["low"] = places(topic, parts, to)
+    asked["began"] = time.monotonic_ns()
+    run = subprocess.Popen(command, stderr=subprocess.PIPE,
+                           start_new_session=True)
+    try:
+        asked["said"] = run.communicate(
+            timeout=kill_ms / 1000 if kill_ms else None)[1].decode().strip()
+    except subprocess.TimeoutExpired:
+        run.kill()
+        asked["killed"] = True
+        asked["said"] = run.communicate()[1].decode().strip()
+    asked["ended"] = time.monotonic_ns()
+    asked["status"] = run.returncode
+    asked["high"] = places(topic, parts, to)
+    asked["after"] = look(group, parts)
+    with open(log, "a") as out:
+        print(json.dumps(asked), file=out)
 
 
 def deliveries(logs):
@@ -158,7 +235,7 @@ def check(parts, produced, offsets, logs):
             wrong.append("%s: %d of %d" % (name, last, want.get(name, -1)))
     before = {}
     for line in open(offsets):
-        p, off = line.split()
+        p, off = line.split()[:2]
         if int(off) < before.get(p, 0):
             wrong.append("p%s is back at %s from %d" % (p, off, before[p]))
         before[p] = int(off)
@@ -190,6 +267,11 @@ if verb == "consume":
     consume(*args)
 elif verb == "produce":
     produce(args[0], int(args[1]), args[2], int(args[3]))
+elif verb == "feed":
+    feed(args[0], int(args[1]), args[2], int(args[3]))
+elif verb == "reset":
+    reset(args[0], args[1], int(args[2]), args[3], int(args[4]), args[5],
+          args[6], args[7:])
 elif verb == "committed":
     committed(args[0], int(args[1]), args[2])
 elif verb == "check":

@@ -13,6 +13,10 @@
 #                           the group is there
 #   records_end             no more, and until all are delivered
 #   groups_verdict          stops all; what groupload.py says
+#
+#   feed I MS               as records, on a host that may fail; of several
+#   feeders_end             no more, and until all is acknowledged
+#   audit                   stops all; what groupaudit.py says
 # The test's own test_cleanup calls groups_cleanup.
 
 T=topics/t G=topics/t/groups/g
@@ -20,13 +24,16 @@ PARTS=${PARTS:-6}
 GROUPS_DIR=$WORK/groups
 mkdir -p "$GROUPS_DIR"
 declare -A MEMBER=()
+FEEDERS=() # and who watches how far the group is
+WATCHERS=()
 
 groups_load() {
 	python3 "$SRC/tests/cluster/groupload.py" "$@"
 }
 
 groups_cleanup() {
-	kill -KILL "${MEMBER[@]}" "${PRODUCER:-}" "${WATCHER:-}" 2>/dev/null
+	kill -KILL "${MEMBER[@]}" "${PRODUCER:-}" "${WATCHER:-}" \
+	    "${FEEDERS[@]}" "${WATCHERS[@]}" 2>/dev/null
 }
 
 groups_start() {
@@ -98,6 +105,45 @@ groups_verdict() {
 	    sh -c '"$0" "$@" >&9' python3 "$SRC/tests/cluster/groupload.py" \
 	    check "$PARTS" "$GROUPS_DIR/produced" "$GROUPS_DIR/committed" \
 	    "$GROUPS_DIR"/*.log 9>"$GROUPS_DIR/verdict"
+	cat "$GROUPS_DIR/verdict"
+	[ ! -s "$GROUPS_DIR/said" ] || cat "$GROUPS_DIR/said"
+}
+
+feed() {
+	groups_spawn feed "$WORK/m$1/$T" "$PARTS" "$GROUPS_DIR/fed$1" "$2"
+	FEEDERS+=($!)
+	groups_spawn committed "$WORK/m$1/$G" "$PARTS" "$GROUPS_DIR/committed$1"
+	WATCHERS+=($!)
+}
+all_end() { # PID...
+	local pid
+	kill -TERM "$@"
+	for pid; do
+		check "$pid ends" "$WAITFOR" gone $((20 * WAITS)) "$pid"
+	done
+}
+nothing_is_left() {
+	awk '{ left += $4 } END { exit left != 0 || NR == 0 }' "$WORK/m1/$G/lag"
+}
+feeders_end() {
+	all_end "${FEEDERS[@]}"
+	FEEDERS=()
+	check "all is delivered" wait_until $((60 * WAITS)) nothing_is_left
+}
+audit() {
+	local p name files=()
+	for name in "${!MEMBER[@]}"; do
+		member_ends "$name"
+	done
+	all_end "${WATCHERS[@]}"
+	WATCHERS=()
+	for ((p = 0; p < PARTS; p++)); do
+		cat "$WORK/m1/$T/p$p" >"$GROUPS_DIR/p$p"
+		files+=("$GROUPS_DIR/p$p")
+	done
+	check "each record once, or as resets and losses had it" \
+	    sh -c '"$0" "$@" >&9' python3 "$SRC/tests/cluster/groupaudit.py" \
+	    $((1000 * WAITS)) "$GROUPS_DIR" "${files[@]}" 9>"$GROUPS_DIR/verdict"
 	cat "$GROUPS_DIR/verdict"
 	[ ! -s "$GROUPS_DIR/said" ] || cat "$GROUPS_DIR/said"
 }

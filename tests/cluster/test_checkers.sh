@@ -166,3 +166,86 @@ bad_group "p0: 2 to ('a', 1), who lost it" \
     'lay_lost; echo "45 b 1 p1 0 1" >>$WORK/group'
 bad_group "p0: 0 to ('a', 1), who lost it" \
     'lay_lost; sed -i "s/40 a 1 p0 2/40 a 1 p0 0/" $WORK/group'
+
+# --- and of what members of a group were given, while it was reset
+shift_us=$(python3 -c 'import time
+print((time.time_ns() - time.monotonic_ns()) // 1000)')
+gave() { # NAME RECORD BEGAN-MS ENDED-MS
+	echo "${4}000000 $1 1 p0 $2 0 ${3}000000" >>"$WORK/audited/$1.log"
+}
+happened() { # MS WHAT
+	echo "$(($1 * 1000 + shift_us)) $2" >>"$WORK/audited/faults"
+}
+was_reset() { # STATUS SAID AFTER [KILLED]
+	cat >"$WORK/audited/resets" <<-END
+		{"partition": "all", "to": "7", "killed": ${4:-false}, "idle": true, "command": [],
+		"before": [42, 0], "low": [7, 7], "high": [7, 7], "after": $3,
+		"began": 1300000000, "ended": 1310000000, "status": $1, "said": "$2"}
+	END
+}
+lay_audited() {
+	local i
+	rm -rf "$WORK/audited"
+	mkdir "$WORK/audited"
+	seq -f 'p0 %.0f 0' 0 7 >"$WORK/audited/p0"
+	: >"$WORK/audited/p1"
+	gave c1z1 0 1000 1010
+	gave c1z1 1 1011 1020
+	gave c1z1 2 1021 1030
+	happened 1035 "end c1z1"
+	gave c2z2 2 1036 1100
+	gave c2z2 3 1101 1109
+	gave c2z2 4 1110 1120
+	happened 1127 "kill 2"
+	gave c3z1 4 1128 1200
+	gave c3z1 5 1201 1210
+	happened 1215 "end c3z1"
+	was_reset 0 "" "[7, 7]"
+	for i in 1 2 3 4 5 6 7; do
+		gave c4z1 $i 13${i}0 13${i}9
+	done
+	printf '0 %s000000\n' "0 1000" "14 1040" "28 1150" "7 1335" "49 1390" \
+	    >"$WORK/audited/committed1"
+	echo "p0 7 0 1380000000" >"$WORK/audited/fed1"
+}
+audited_is_well() {
+	tr -d '\n' <"$WORK/audited/resets" >"$WORK/resets" &&
+	    mv "$WORK/resets" "$WORK/audited/resets" &&
+	    python3 "$SRC/tests/cluster/groupaudit.py" 5 "$WORK/audited" \
+		"$WORK/audited/p0" "$WORK/audited/p1" >&2
+}
+lay_audited
+check "all is well in the group" audited_is_well
+bad_audited() {
+	local text=$1
+	shift
+	lay_audited
+	eval "$*"
+	refuses "$text" audited_is_well
+}
+A=$WORK/audited
+bad_audited "skips 7 bytes from 28" 'sed -i "/ p0 4 /d" $A/c3z1.log $A/c2z2.log'
+bad_audited "p0 1 0 again to ('c2z2', 1), was ('c1z1', 1)'s" \
+    'sed -i "1i 1090000000 c2z2 1 p0 1 0 1080000000" $A/c2z2.log'
+bad_audited "ms before its host's fault" \
+    'sed -i "1i 1190000000 c3z1 1 p0 3 0 1180000000" $A/c3z1.log'
+bad_audited "ms after it was another's" 'gave c2z2 6 1240 1250'
+bad_audited "after a reset to" 'sed -i "/ p0 1 /d" $A/c4z1.log'
+bad_audited "lost without a fault" \
+    'echo "1250000000 c3z1 1 lost Stale-file-handle" >>$A/c3z1.log'
+bad_audited "is at 14, not 7" 'was_reset 0 "" "[14, 7]"'
+bad_audited "refused and done" 'was_reset 1 "held by another process" "[7, 7]"'
+bad_audited "done in part" 'was_reset -9 "" "[7, 0]" true'
+bad_audited "done in part" 'was_reset 1 "held by another process" "[7, 0]"'
+bad_audited "back at 7 from 14 on z1" \
+    'sed -i "2a 0 7 1045000000" $A/committed1'
+bad_audited "when 28 was committed on z1" \
+    'sed -i "2a 0 28 1105000000" $A/committed1'
+bad_audited "ends at 49 of 56" 'sed -i "/ p0 7 /d" $A/c4z1.log'
+bad_audited "acknowledged and lost: p0 8 0" 'echo "p0 8 0 1390000000" >>$A/fed1'
+lay_audited
+was_reset -9 "" "[7, 7]" true
+check "one that was killed may have been done" audited_is_well
+lay_audited
+was_reset -9 "" "[42, 0]" true
+check "or may be done later" audited_is_well
