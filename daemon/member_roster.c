@@ -325,6 +325,9 @@ zk_member_tick_roster(struct zk_member *m)
 		return;
 	m->roster_changed = false;
 	rc = is_settled(m) ? look(m) : -EAGAIN;
+	/* Nothing tells that the lead was handed over in vain. */
+	if (rc == 0 && zk_member_raft(m)->transfer_to != 0)
+		rc = -EAGAIN;
 	m->roster_again_ms =
 	    rc < 0 ? m->now.mono_ms + m->options.heartbeat_ms : 0;
 }
