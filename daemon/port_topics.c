@@ -192,6 +192,12 @@ port_glimpse(void *impl, uint64_t partition, struct zk_port_partition *ret_info)
 	return 0;
 }
 
+static bool
+port_served(void *impl, uint64_t partition)
+{
+	return zk_broker_is_served(broker_of(impl), partition);
+}
+
 static uint32_t
 port_partition_of(void *impl, const void *key, size_t len, uint32_t partitions)
 {
@@ -497,6 +503,7 @@ zk_port_topics(struct zk_fs_port *port)
 	port->info = port_info;
 	port->fetch = port_fetch;
 	port->ask = port_ask;
+	port->served = port_served;
 	port->partition_of = port_partition_of;
 	port->watch = port_watch;
 	port->follow = port_follow;

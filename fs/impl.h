@@ -76,7 +76,6 @@ struct zk_fs {
 	_Atomic uint64_t handle_last;
 	_Atomic uint64_t changes;    /* announced so far */
 	_Atomic uint64_t noticed_ms; /* when one was of something known */
-	_Atomic uint32_t turn;       /* of partitions, for `any` */
 	struct zk_nexts nexts;
 	_Atomic uint64_t requests;
 

@@ -39,6 +39,7 @@ struct zk_inode {
 	bool posix_locks;   /* a POSIX lock was taken through this host */
 	bool copied;        /* someone copies our attributes onto it */
 	uint32_t topical;   /* its kind, if zk_inodes.forgot is to hear of it */
+	uint32_t turn;      /* of partitions, for `any` */
 
 	/* What the notifier still has to say; see notify.h. */
 	bool queued, stale_attr, stale_data;

@@ -214,6 +214,8 @@ struct zk_fs_port {
 	 */
 	int (*ask)(void *impl, const struct zk_ask *ask, zk_told_fn told,
 	    void *arg);
+	/* False: who can append elsewhere as well had better do so. */
+	bool (*served)(void *impl, uint64_t partition);
 	/* Which of so many partitions a key belongs to. */
 	uint32_t (*partition_of)(void *impl, const void *key, size_t len,
 	    uint32_t partitions);

@@ -23,6 +23,10 @@ void zk_topic_reply_xattr(fuse_req_t req, const char *text, size_t len,
 bool zk_topic_time_xattr(fuse_req_t req, uint64_t ino, const char *name,
     size_t size);
 
+/* topic_any.c: which of so many partitions is next for this file, `any`. */
+int zk_topic_pick_any(struct zk_fs *fs, const struct zk_handle *handle,
+    uint32_t partitions, uint64_t *ret_partition);
+
 /* topic_lines.c: cutting what is written into records; pure. */
 
 /*

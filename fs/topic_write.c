@@ -220,14 +220,11 @@ static int
 deal_whole(struct zk_fs *fs, const struct zk_handle *handle,
     const struct cut *cut, struct part *part)
 {
-	const struct zk_fs_port *port = &fs->port;
-
 	part->len = cut->whole;
 	part->partition = handle->ino;
 	if (handle->kind != ZK_NODE_ANY)
 		return 0;
-	return port->partition(port->impl, handle->topic,
-	    atomic_fetch_add(&fs->turn, 1) % cut->topic.partitions,
+	return zk_topic_pick_any(fs, handle, cut->topic.partitions,
 	    &part->partition);
 }
 

@@ -177,16 +177,6 @@ zk_broker_begin(struct zk_broker *b, const struct zk_broker_time *now)
 	zk_fence_look(b);
 }
 
-void
-zk_broker_peer(struct zk_broker *b, uint64_t peer, bool up)
-{
-	struct zk_host *host = zk_host_find(b, peer);
-
-	if (!up && host != NULL)
-		zk_host_down(b, host);
-	zk_follow_peer(b, peer, up);
-}
-
 static void
 tick(struct zk_broker *b)
 {

@@ -350,3 +350,59 @@ zk_host_tick(struct zk_broker *b)
 		if (b->hosts[i].shared)
 			zk_host_tell_alive(b, &b->hosts[i]);
 }
+
+/* --- connections ---------------------------------------------------------- */
+
+/* Under the lock. */
+static uint32_t
+find_linked(const struct zk_broker *b, uint64_t node)
+{
+	uint32_t at = 0;
+
+	while (at < ZK_HOSTS_MAX && b->linked[at] != node)
+		at++;
+	return at;
+}
+
+void
+zk_broker_peer(struct zk_broker *b, uint64_t peer, bool up)
+{
+	struct zk_host *host = zk_host_find(b, peer);
+	uint32_t at;
+
+	(void)pthread_mutex_lock(&b->lock);
+	at = find_linked(b, peer);
+	if (at < ZK_HOSTS_MAX)
+		b->linked[at] = 0;
+	at = find_linked(b, 0);
+	if (up && at < ZK_HOSTS_MAX)
+		b->linked[at] = peer;
+	(void)pthread_mutex_unlock(&b->lock);
+	if (!up && host != NULL)
+		zk_host_down(b, host);
+	zk_follow_peer(b, peer, up);
+}
+
+bool
+zk_broker_is_served(struct zk_broker *b, uint64_t partition)
+{
+	const struct zk_partition_info *info;
+	const struct zk_part *part;
+	bool served = true;
+
+	(void)pthread_mutex_lock(&b->lock);
+	part = zk_part_find(b, partition);
+	if (part != NULL && part->info.replica_count > 0) {
+		uint32_t linked = 0;
+
+		info = &part->info;
+		for (uint32_t i = 0; i < info->replica_count; i++)
+			linked += info->replicas[i] == b->options.self ||
+			    find_linked(b, info->replicas[i]) < ZK_HOSTS_MAX;
+		/* Of one that is elsewhere nobody tells when it is led. */
+		served = linked > info->replica_count / 2 &&
+		    (!info->local || info->leader != 0);
+	}
+	(void)pthread_mutex_unlock(&b->lock);
+	return served;
+}

@@ -337,6 +337,7 @@ struct zk_broker {
 
 	struct zk_host hosts[ZK_HOSTS_MAX];
 	uint32_t host_count;
+	uint64_t linked[ZK_HOSTS_MAX]; /* connected; protected by lock */
 
 	/* What is offered, proposed, or received, while it is worked on. */
 	struct zk_offer offers[ZK_OFFERS_MAX];

@@ -1,6 +1,6 @@
 # Lines by key, some of whose partitions cannot be reached: the others have
 # theirs at once, and nothing of a write that was given up comes later, behind
-# what its writer has written since.
+# what its writer has written since.  What may go to any goes to the others.
 . "$(dirname "$0")/lib.sh"
 T=topics/t
 must start_all op_timeout=6s
@@ -70,6 +70,26 @@ check_not "before the writer is told of the rest" test -s "$WORK/said"
 "$WAITFOR" gone 20 "$writer" || fail "the writer hangs"
 same "he is told that it is not known" "Connection timed out" \
     "$(cat "$WORK/said")"
+
+# Who does not say which partition is spared those that cannot be reached.
+is_unreached() {
+	grep -q '^unreached:.*z3' "$WORK/m1/.zkfs/status"
+}
+check "z1 knows that z3 is not there" wait_until 20 is_unreached
+for ((n = 0; n < 24; n++)); do
+	timeout 4 sh -c 'echo "any	$1" >>"$2"' sh $n "$WORK/m1/$T/any" ||
+	    fail "any waits for a partition of z3's"
+done
+most=0
+for ((p = 0; p < 12; p++)); do
+	[ "${WHERE[p]}" = z3 ] && continue
+	count=$(grep -c "^any	" "$WORK/m1/$T/p$p")
+	most=$((count > most ? count : most))
+	total=$((${total:-0} + count))
+	others=$((${others:-0} + 1))
+done
+same "all of that is in the others" 24 "$total"
+check "none of which has many more" test "$most" -le $((24 / others + 2))
 kill -CONT "${PID[3]}"
 check "what he wrote next is there, too" wait_until 20 has_line two
 same "each once, in order" "first one two" "$(grep "^${KEY[live]}	" \

@@ -124,8 +124,8 @@ try:
     raise SystemExit("too long a record was taken")
 except OSError as e:
     assert e.errno == errno.EMSGSIZE, e
-os.close(fd)
 assert os.stat("p0").st_size == end + len(batch)
+os.close(fd)
 END2
 check "reads at any offset agree" python3 - <<'END2'
 import os, random
@@ -170,6 +170,11 @@ refuses "Invalid argument" bash -c 'echo "no key" >>by-key'
 before=$(lines p?)
 check "writes go round" bash -c 'for i in 1 2 3 4; do echo r$i >>any; done'
 same "one to each" 4 "$(grep -lE '^r[1-4]$' p? | wc -l)"
+must mkdir "$T/other"
+check "also where another topic has writes in between" bash -c '
+	for i in 5 6 7 8; do echo r$i >>any && echo r$i >>../other/any; done'
+same "one to each" 4 "$(grep -lE '^r[5-8]$' p? | wc -l)"
+must rmdir "$T/other"
 
 # --- what the daemon has, it keeps -----------------------------------------------
 sums=$(sha256sum p?)
