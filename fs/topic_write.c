@@ -192,9 +192,11 @@ cut_lines(struct zk_fs *fs, const struct zk_handle *handle, const char *buf,
 	if (cut.plan == NULL)
 		return -ENOMEM;
 	cut.bytes = cut.plan->bytes;
-	/* Room for a newline that has to be added. */
+	/* Room for a newline that has to be added, unless it comes later. */
 	len = zk_lines_fit(cut.bytes, total,
-	    ZK_RECORD_MAX - (total == 0 || cut.bytes[total - 1] != '\n'));
+	    ZK_RECORD_MAX -
+	        (total == 0 ||
+	            (total <= ZK_RECORD_MAX && cut.bytes[total - 1] != '\n')));
 	cut.whole = zk_lines_whole(cut.bytes, len);
 	if (len < total) {
 		/* A part of it, of whole lines; the caller goes on behind. */

@@ -125,6 +125,10 @@ try:
 except OSError as e:
     assert e.errno == errno.EMSGSIZE, e
 assert os.stat("p0").st_size == end + len(batch)
+# What is more than one batch is taken up to the last record that fits.
+longest = b"y" * 1044479 + b"\n"
+assert os.write(fd, longest * 2) == len(longest)
+assert os.fstat(fd).st_size == end + len(batch) + len(longest)
 os.close(fd)
 END2
 check "reads at any offset agree" python3 - <<'END2'
