@@ -195,7 +195,24 @@ port_glimpse(void *impl, uint64_t partition, struct zk_port_partition *ret_info)
 static bool
 port_served(void *impl, uint64_t partition)
 {
-	return zk_broker_is_served(broker_of(impl), partition);
+	struct zk_partition_info info;
+
+	return zk_broker_info(broker_of(impl), partition, &info) < 0 ||
+	    info.served;
+}
+
+static int
+port_memory(void *impl, uint64_t partition, struct zk_port_partition *ret_info,
+    bool *ret_alone)
+{
+	struct zk_partition_info info;
+	const int rc = zk_broker_info(broker_of(impl), partition, &info);
+
+	if (rc < 0 || !info.known)
+		return rc < 0 ? rc : -EREMOTE;
+	*ret_info = partition_of(&info);
+	*ret_alone = info.alone;
+	return 0;
 }
 
 static uint32_t
@@ -501,6 +518,7 @@ zk_port_topics(struct zk_fs_port *port)
 	port->topic = port_topic;
 	port->partition = port_partition;
 	port->info = port_info;
+	port->memory = port_memory;
 	port->fetch = port_fetch;
 	port->ask = port_ask;
 	port->served = port_served;

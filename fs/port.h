@@ -209,6 +209,12 @@ struct zk_fs_port {
 	int (*fetch)(void *impl, uint64_t partition, uint64_t off, void *buf,
 	    size_t cap, size_t *ret_len);
 	/*
+	 * What was known last of one that others have; alone: none of them can
+	 * be asked.  -EREMOTE: nothing ever was.
+	 */
+	int (*memory)(void *impl, uint64_t partition,
+	    struct zk_port_partition *ret_info, bool *ret_alone);
+	/*
 	 * Ask whoever has the partition; what is asked is copied.  0, and told
 	 * is called later, within op_timeout; -EAGAIN: too much is under way.
 	 */

@@ -305,26 +305,42 @@ struct question {
 static void
 info_answer(struct zk_call *call, const struct zk_outcome *out)
 {
+	const struct zk_fs_port *port = &call->fs->port;
 	const struct question *q = call->extra;
+	struct zk_port_partition last;
+	bool alone;
 
-	if (out->rc == 0 || q->anyway)
-		q->reply(call->fs, call->req,
-		    out->rc < 0 ? NULL : &call->told->info, q);
+	if (out->rc == 0)
+		q->reply(call->fs, call->req, &call->told->info, q);
+	else if (out->rc == -ETIMEDOUT &&
+	    port->memory(port->impl, call->cmd.ino, &last, &alone) == 0)
+		q->reply(call->fs, call->req, &last, q);
+	else if (q->anyway)
+		q->reply(call->fs, call->req, NULL, q);
 	else
 		zk_reply_rc_ino(call->req, out->rc);
 }
+
+/*
+ * What was known last will do where nobody answers soon: else whoever lists a
+ * topic waits long for each partition of a host that is gone.
+ */
 
 static void
 with_info(fuse_req_t req, uint64_t ino, const struct question *q)
 {
 	struct zk_fs *fs = zk_fs_of(req);
-	const struct zk_ask ask = {.kind = ZK_ASK_INFO, .partition = ino};
+	const struct zk_fs_port *port = &fs->port;
+	struct zk_ask ask = {.kind = ZK_ASK_INFO, .partition = ino};
 	struct zk_port_partition info;
 	struct question *copy;
 	struct zk_call *call;
-	int rc = fs->port.info(fs->port.impl, ino, &info);
+	bool alone = false;
+	int rc = port->info(port->impl, ino, &info);
 
-	if (rc == 0) {
+	if (rc == -EREMOTE && port->memory(port->impl, ino, &info, &alone) == 0)
+		ask.limit_ms = ZK_TOPIC_INFO_MS;
+	if (rc == 0 || alone) {
 		q->reply(fs, req, &info, q);
 		return;
 	}

@@ -8,6 +8,9 @@
 
 /* What topic*.c and stream*.c share. */
 
+/* So long what is known of a partition may be asked for, if any is known. */
+#define ZK_TOPIC_INFO_MS 1000u
+
 /* A call that asks this, then answers; NULL: it has replied ENOMEM. */
 struct zk_call *zk_topic_ask(struct zk_fs *fs, fuse_req_t req,
     const struct zk_ask *ask, zk_answer_fn answer);

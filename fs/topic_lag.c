@@ -10,7 +10,6 @@
  * are asked for before the file is opened.  Of those who do not answer soon it
  * says what was known before.
  */
-#define LIMIT_MS 1000u
 
 struct survey {
 	struct zk_call *call;
@@ -29,7 +28,7 @@ ask(struct survey *survey, uint32_t i)
 	const struct zk_ask what = {
 	    .kind = ZK_ASK_INFO,
 	    .partition = survey->partitions[i],
-	    .limit_ms = LIMIT_MS,
+	    .limit_ms = ZK_TOPIC_INFO_MS,
 	};
 
 	return port->ask(port->impl, &what, survey_told, survey);

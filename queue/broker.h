@@ -190,11 +190,6 @@ int zk_broker_find_time(struct zk_broker *broker, uint64_t partition,
     struct zk_stamp time, uint64_t *ret_offset);
 int zk_broker_find_record(struct zk_broker *broker, uint64_t partition,
     uint64_t offset, uint64_t *ret_offset);
-/*
- * False: an append would have to wait, as far as is known here; for who may
- * take another partition as well.  Of one that is not set: true.
- */
-bool zk_broker_is_served(struct zk_broker *broker, uint64_t partition);
 
 /* Since the start; for status reports and tests.  Broker's thread. */
 struct zk_broker_counts {

@@ -383,26 +383,29 @@ zk_broker_peer(struct zk_broker *b, uint64_t peer, bool up)
 	zk_follow_peer(b, peer, up);
 }
 
-bool
-zk_broker_is_served(struct zk_broker *b, uint64_t partition)
+static uint32_t
+count_linked(const struct zk_broker *b, const uint64_t *nodes, uint32_t count)
 {
-	const struct zk_partition_info *info;
-	const struct zk_part *part;
-	bool served = true;
+	uint32_t linked = 0;
 
-	(void)pthread_mutex_lock(&b->lock);
-	part = zk_part_find(b, partition);
-	if (part != NULL && part->info.replica_count > 0) {
-		uint32_t linked = 0;
+	for (uint32_t i = 0; i < count; i++)
+		linked += nodes[i] == b->options.self ||
+		    find_linked(b, nodes[i]) < ZK_HOSTS_MAX;
+	return linked;
+}
 
-		info = &part->info;
-		for (uint32_t i = 0; i < info->replica_count; i++)
-			linked += info->replicas[i] == b->options.self ||
-			    find_linked(b, info->replicas[i]) < ZK_HOSTS_MAX;
-		/* Of one that is elsewhere nobody tells when it is led. */
-		served = linked > info->replica_count / 2 &&
-		    (!info->local || info->leader != 0);
-	}
-	(void)pthread_mutex_unlock(&b->lock);
-	return served;
+void
+zk_host_reach(const struct zk_broker *b, struct zk_partition_info *info)
+{
+	/* What was heard of where it is may be old, or the tree be ahead. */
+	const uint32_t there =
+	    count_linked(b, info->replicas, info->replica_count);
+	const uint32_t to_be =
+	    count_linked(b, info->wanted, info->wanted_count);
+
+	info->alone = there == 0 && to_be == 0;
+	/* Of one that is elsewhere nobody tells when it is led. */
+	info->served = (there > info->replica_count / 2 ||
+	                   to_be > info->wanted_count / 2) &&
+	    (!info->local || info->leader != 0);
 }

@@ -346,8 +346,7 @@ struct zk_broker {
 	uint64_t proposed_first; /* the index of the first; 0: none has one */
 	uint64_t proposed_session, proposed_acked, proposed_from;
 	uint64_t sending; /* the writer's message that is worked on */
-	uint64_t trim_index, trim_term,
-	    trim_offset; /* index 0: none proposed */
+	uint64_t trim_index, trim_term, trim_offset; /* index 0: none */
 	struct zk_pentry *received;
 	uint64_t received_first;
 	struct zk_pentry wire[ZK_GROUP_APPEND_COUNT];
@@ -434,6 +433,7 @@ void zk_host_answer_alive(struct zk_broker *b, uint64_t node);
 void zk_host_down(struct zk_broker *b, struct zk_host *host);
 bool zk_host_is_alive(struct zk_broker *b, uint64_t node);
 void zk_host_free(struct zk_broker *b);
+void zk_host_reach(const struct zk_broker *b, struct zk_partition_info *info);
 
 /* broker_receive.c is zk_broker_receive() */
 

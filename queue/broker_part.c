@@ -202,6 +202,8 @@ zk_part_picture(const struct zk_part *part, struct zk_partition_info *ret_info)
 	if (info.end < part->told)
 		info.end = part->told;
 	info.local = zk_part_is_local(part);
+	info.wanted_count = part->spec.replica_count;
+	memcpy(info.wanted, part->spec.replicas, sizeof(info.wanted));
 	info.current = info.local || (part->follow.on && part->follow.heard);
 	if (info.local) {
 		info.start = g->state.base_offset;

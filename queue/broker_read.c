@@ -174,6 +174,7 @@ zk_broker_info(struct zk_broker *b, uint64_t partition,
 	part = zk_part_find(b, partition);
 	if (part != NULL && part->info.replica_count > 0) {
 		*ret_info = part->info;
+		zk_host_reach(b, ret_info);
 		rc = 0;
 	}
 	(void)pthread_mutex_unlock(&b->lock);

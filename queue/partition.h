@@ -58,6 +58,13 @@ struct zk_partition_info {
 	struct zk_stamp time; /* of the last record; 0: there was none */
 	uint32_t replica_count;
 	uint64_t replicas[ZK_REPLICAS_MAX]; /* where it is now */
+	uint32_t wanted_count;
+	uint64_t wanted[ZK_REPLICAS_MAX]; /* where the tree says it is */
+	/*
+	 * zk_broker_info() only: as far as is known, an append would not have
+	 * to wait; nobody who has it can be asked.
+	 */
+	bool served, alone;
 	bool local; /* this host can read it from its own disk */
 	bool known; /* false: start, end and time were never heard of */
 	bool

@@ -36,8 +36,9 @@ only_on() {
 	done
 	return 1
 }
+# dash would tell nothing but "I/O error" of a write(2) that fails.
 times_out() {
-	! timeout $((10 * WAITS)) sh -c 'echo lost >>"$1"' sh "$1" \
+	! timeout $((10 * WAITS)) bash -c 'echo lost >>"$1"' sh "$1" \
 	    2>"$WORK/said" && grep -q "timed out" "$WORK/said"
 }
 

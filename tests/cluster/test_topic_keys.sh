@@ -1,6 +1,7 @@
 # Lines by key, some of whose partitions cannot be reached: the others have
 # theirs at once, and nothing of a write that was given up comes later, behind
-# what its writer has written since.  What may go to any goes to the others.
+# what its writer has written since.  What may go to any goes to the others, and
+# a listing does not wait.
 . "$(dirname "$0")/lib.sh"
 T=topics/t
 must start_all op_timeout=6s
@@ -46,6 +47,18 @@ done
 check "there are some behind z3's" test "${#LIVE[@]}" -gt 0
 dead=${DEAD[0]} live=${LIVE[0]}
 
+what_is_known() {
+	local p
+	for p in "${DEAD[@]}"; do
+		timeout 4 stat -c '%s %b %y' "$WORK/m1/$T/p$p"
+		timeout 4 getfattr --only-values -n user.zkfs.end \
+		    "$WORK/m1/$T/p$p" 2>/dev/null
+		timeout 4 cat "$WORK/m1/$T/groups/g/p$p"
+	done
+}
+must mkdir "$WORK/m1/$T/groups/g"
+KNOWN=$(what_is_known)
+
 kill -STOP "${PID[3]}"
 cat >"$WORK/write.py" <<'END'
 import os, sys
@@ -76,6 +89,8 @@ is_unreached() {
 	grep -q '^unreached:.*z3' "$WORK/m1/.zkfs/status"
 }
 check "z1 knows that z3 is not there" wait_until 20 is_unreached
+same "who looks at z3's partitions is told at once what was known last" \
+    "$KNOWN" "$(what_is_known)"
 for ((n = 0; n < 24; n++)); do
 	timeout 4 sh -c 'echo "any	$1" >>"$2"' sh $n "$WORK/m1/$T/any" ||
 	    fail "any waits for a partition of z3's"
