@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "ctl/consume.h"
@@ -22,12 +23,14 @@ struct source {
 	int fd;
 	uint32_t number;
 	uint64_t offset;
+	bool silent; /* nobody who has it answered */
 };
 
 struct reader {
 	struct zk_ctl_consumer *c;
 	struct source sources[PARTITIONS_MAX];
 	size_t count;
+	bool missed; /* what such a one has */
 	char *buf;
 };
 
@@ -152,6 +155,33 @@ skip_gone(const struct reader *r, struct source *source, bool *ret_any)
 	return 0;
 }
 
+static int
+miss(struct reader *r, struct source *source)
+{
+	if (!source->silent)
+		zk_ctl_say(r->c->ctl,
+		    "p%" PRIu32 ": no host that has it answers",
+		    source->number);
+	source->silent = r->missed = true;
+	return 0;
+}
+
+/*
+ * Asking again takes as long as the first time, and the others wait meanwhile:
+ * not before somebody leads the partition.
+ */
+static bool
+is_away(const struct reader *r, const struct source *source)
+{
+	char leader[sizeof("none")];
+	ssize_t len;
+
+	if (!source->silent || !r->c->follow)
+		return source->silent;
+	len = fgetxattr(source->fd, "user.zkfs.leader", leader, sizeof(leader));
+	return len == 4 && memcmp(leader, "none", 4) == 0;
+}
+
 /* The records that one read gives.  0, or an exit status; *ret_any: some. */
 static int
 read_some(struct reader *r, struct source *source, bool *ret_any)
@@ -162,10 +192,13 @@ read_some(struct reader *r, struct source *source, bool *ret_any)
 	n = pread(source->fd, r->buf, BUFFER_BYTES, (off_t)source->offset);
 	if (n < 0 && errno == ENODATA)
 		return skip_gone(r, source, ret_any);
+	if (n < 0 && errno == ETIMEDOUT)
+		return miss(r, source);
 	if (n < 0) {
 		zk_ctl_say_errno(r->c->ctl, r->c->dir, errno);
 		return ZK_EXIT_FAILED;
 	}
+	source->silent = false;
 	end = r->buf + n;
 	while (r->c->count > 0 && at < end &&
 	    (stop = memchr(at, '\n', (size_t)(end - at))) != NULL) {
@@ -199,11 +232,12 @@ read_all(struct reader *r)
 
 		status = add_new_sources(r);
 		for (size_t i = 0; i < r->count && status == 0; i++)
-			status = read_some(r, &r->sources[i], &any);
+			if (!is_away(r, &r->sources[i]))
+				status = read_some(r, &r->sources[i], &any);
 		if (any || status != 0)
 			continue;
 		if (!r->c->follow)
-			break;
+			return r->missed ? ZK_EXIT_FAILED : 0;
 		if (fflush(stdout) != 0)
 			return ZK_EXIT_FAILED;
 		status = zk_ctl_wait(r->c->ctl, prints, -1, FOLLOW_MS);

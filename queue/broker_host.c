@@ -244,8 +244,11 @@ zk_host_down(struct zk_broker *b, struct zk_host *host)
 	     part = zk_part_next(b, part)) {
 		struct zk_group *g = part->group;
 
-		if (part->leader == host->node)
+		if (part->leader == host->node) {
 			part->leader = 0;
+			part->info_changed = true;
+			zk_broker_touch(part);
+		}
 		if (part->aimed == host->node)
 			zk_append_retarget(part);
 		if (g == NULL ||

@@ -59,6 +59,17 @@ what_is_known() {
 must mkdir "$WORK/m1/$T/groups/g"
 KNOWN=$(what_is_known)
 
+must zkfs 1 topic create u partitions=3 replicas=1
+u_on_one_each() {
+	[ "$(getfattr --only-values -n user.zkfs.replicas \
+	    "$WORK/m1/topics/u/p"[012] 2>/dev/null | tr -d z |
+	    fold -w 1 | sort | xargs)" = "1 2 3" ]
+}
+check "so have those of another topic" wait_until 30 u_on_one_each
+for p in 0 1 2; do
+	must sh -c 'echo "old $1" >>"$2"' sh $p "$WORK/m2/topics/u/p$p"
+done
+
 kill -STOP "${PID[3]}"
 cat >"$WORK/write.py" <<'END'
 import os, sys
@@ -105,7 +116,25 @@ for ((p = 0; p < 12; p++)); do
 done
 same "all of that is in the others" 24 "$total"
 check "none of which has many more" test "$most" -le $((24 / others + 2))
+zkfs 1 consume u >"$WORK/consumed" 2>"$WORK/missed"
+same "what cannot be read is a failure" 1 $?
+same "what can be is printed" 2 "$(grep -c '^old' "$WORK/consumed")"
+check "which it is" grep -q 'p[012]: no host that has it answers' "$WORK/missed"
+spawn "$BUILD/zkfs" consume -f -m "$WORK/m1" u >"$WORK/followed" \
+    2>"$WORK/missed"
+follower=$!
+check "who follows goes on" wait_until 20 test -s "$WORK/missed"
+for p in 0 1 2; do
+	[ "$p" = "$(sed 's/.*p\([012]\): .*/\1/' "$WORK/missed")" ] && continue
+	must sh -c 'echo "new $1" >>"$2"' sh $p "$WORK/m2/topics/u/p$p"
+done
+has_followed() { # COUNT
+	[ "$(wc -l <"$WORK/followed")" -eq "$1" ]
+}
+check "with the others" wait_until 5 has_followed 4
 kill -CONT "${PID[3]}"
+check "and with the rest when z3 is back" wait_until 20 has_followed 5
+kill "$follower"
 check "what he wrote next is there, too" wait_until 20 has_line two
 same "each once, in order" "first one two" "$(grep "^${KEY[live]}	" \
     "$WORK/m2/$T/p$live" | cut -f 2 | xargs)"
