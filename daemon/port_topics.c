@@ -208,10 +208,10 @@ port_memory(void *impl, uint64_t partition, struct zk_port_partition *ret_info,
 	struct zk_partition_info info;
 	const int rc = zk_broker_info(broker_of(impl), partition, &info);
 
+	*ret_alone = rc == 0 && info.alone;
 	if (rc < 0 || !info.known)
 		return rc < 0 ? rc : -EREMOTE;
 	*ret_info = partition_of(&info);
-	*ret_alone = info.alone;
 	return 0;
 }
 

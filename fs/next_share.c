@@ -10,6 +10,9 @@
 /* What one look at a partition brings, if it has so much. */
 #define FILL_BYTES ((size_t)64 * ZK_KIB)
 
+/* How long a host may take to answer that was not connected when asked. */
+#define ALONE_MS 500u
+
 /* --- whose what is -------------------------------------------------------- */
 
 static struct zk_share_list *
@@ -178,34 +181,59 @@ fill_told(void *arg, const struct zk_told *told)
 	zk_calls_wake(fs);
 }
 
-/* Another host has it: the one that was asked for the longest time ago. */
+/* No host that has it is connected. */
+static bool
+is_alone(struct zk_next *s, const struct zk_share *share)
+{
+	const struct zk_fs_port *port = &s->fs->port;
+	struct zk_port_partition info;
+	bool alone;
+
+	(void)port->memory(port->impl, share->partition, &info, &alone);
+	return alone;
+}
+
+/*
+ * Another host has it: the one that was asked for the longest time ago, of
+ * those that may get an answer if there are any.
+ */
 static struct zk_share *
-whom_to_ask_for(struct zk_next *s)
+whom_to_ask_for(struct zk_next *s, bool *ret_alone)
 {
 	struct zk_share *share, *found = NULL;
+	bool found_alone = true;
 
-	for (share = s->shares; share != NULL; share = share->next)
-		if (share->later && share->wanted && !share->released &&
-		    (found == NULL || share->asked < found->asked))
+	for (share = s->shares; share != NULL; share = share->next) {
+		bool alone;
+
+		if (!share->later || !share->wanted || share->released)
+			continue;
+		alone = is_alone(s, share);
+		if (found == NULL || alone < found_alone ||
+		    (alone == found_alone && share->asked < found->asked)) {
 			found = share;
+			found_alone = alone;
+		}
+	}
+	*ret_alone = found_alone;
 	return found;
 }
 
 /*
  * Whoever has it is asked, for at least a record, however long; the answer is
  * taken up by the next look.  One at a time, and all in turn: some may be where
- * nobody answers.
+ * nobody answers, and where that is known, it is not waited for long.
  */
 static void
 ask_next(struct zk_next *s)
 {
-	struct zk_share *share = whom_to_ask_for(s);
+	bool asking, alone;
+	struct zk_share *share = whom_to_ask_for(s, &alone);
 	struct zk_fs *fs = s->fs;
 	struct zk_ask ask = {
 	    .kind = ZK_ASK_READ,
 	    .want = ZK_WRITE_MAX,
 	};
-	bool asking;
 	int rc;
 
 	if (share == NULL)
@@ -230,6 +258,7 @@ ask_next(struct zk_next *s)
 	}
 	ask.partition = share->partition;
 	ask.offset = share->read;
+	ask.limit_ms = alone ? ALONE_MS : 0;
 	rc = fs->port.ask(fs->port.impl, &ask, fill_told, s);
 	if (rc < 0) {
 		const struct zk_told told = {.rc = rc};

@@ -209,8 +209,8 @@ struct zk_fs_port {
 	int (*fetch)(void *impl, uint64_t partition, uint64_t off, void *buf,
 	    size_t cap, size_t *ret_len);
 	/*
-	 * What was known last of one that others have; alone: none of them can
-	 * be asked.  -EREMOTE: nothing ever was.
+	 * What was known last of one that others have.  -EREMOTE: nothing ever
+	 * was.  alone, set in any case: none of them can be asked.
 	 */
 	int (*memory)(void *impl, uint64_t partition,
 	    struct zk_port_partition *ret_info, bool *ret_alone);

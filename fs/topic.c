@@ -338,9 +338,12 @@ with_info(fuse_req_t req, uint64_t ino, const struct question *q)
 	bool alone = false;
 	int rc = port->info(port->impl, ino, &info);
 
-	if (rc == -EREMOTE && port->memory(port->impl, ino, &info, &alone) == 0)
+	if (rc == -EREMOTE &&
+	    port->memory(port->impl, ino, &info, &alone) == 0) {
 		ask.limit_ms = ZK_TOPIC_INFO_MS;
-	if (rc == 0 || alone) {
+		rc = alone ? 0 : rc;
+	}
+	if (rc == 0) {
 		q->reply(fs, req, &info, q);
 		return;
 	}

@@ -68,7 +68,10 @@ u_on_one_each() {
 check "so have those of another topic" wait_until 30 u_on_one_each
 for p in 0 1 2; do
 	must sh -c 'echo "old $1" >>"$2"' sh $p "$WORK/m2/topics/u/p$p"
+	[ "$(getfattr --only-values -n user.zkfs.replicas \
+	    "$WORK/m1/topics/u/p$p" 2>/dev/null)" != z2 ] || on_z2=$p
 done
+must mkdir "$WORK/m1/topics/u/groups/h"
 
 kill -STOP "${PID[3]}"
 cat >"$WORK/write.py" <<'END'
@@ -132,8 +135,24 @@ has_followed() { # COUNT
 	[ "$(wc -l <"$WORK/followed")" -eq "$1" ]
 }
 check "with the others" wait_until 5 has_followed 4
+# Nor does a member of a group wait for z3 in between.
+# shellcheck disable=SC2016 # the inner shell expands
+spawn bash -c 'while IFS= read -r m; do echo "$m"; done <"$1"' bash \
+    "$WORK/m1/topics/u/groups/h/next" >"$WORK/member"
+member=$!
+for n in 1 2 3; do
+	must sh -c 'echo "$1" >>"$2"' sh "one by one $n" \
+	    "$WORK/m2/topics/u/p$on_z2"
+	check "a member gets what is elsewhere soon, $n" \
+	    wait_until 1 grep -qx "one by one $n" "$WORK/member"
+done
 kill -CONT "${PID[3]}"
-check "and with the rest when z3 is back" wait_until 20 has_followed 5
+has_consumed() {
+	[ "$(grep -c ^old "$WORK/member")" = 3 ]
+}
+check "z3 is back: its records come to the member" wait_until 20 has_consumed
+kill "$member"
+check "and with the rest when z3 is back" wait_until 20 has_followed 8
 kill "$follower"
 check "what he wrote next is there, too" wait_until 20 has_line two
 same "each once, in order" "first one two" "$(grep "^${KEY[live]}	" \
