@@ -231,8 +231,8 @@ bad_audited "ms before its host's fault" \
     'sed -i "1i 1190000000 c3z1 1 p0 3 0 1180000000" $A/c3z1.log'
 bad_audited "ms after it was another's" 'gave c2z2 6 1240 1250'
 bad_audited "after a reset to" 'sed -i "/ p0 1 /d" $A/c4z1.log'
-bad_audited "lost without a fault" \
-    'echo "1250000000 c3z1 1 lost Stale-file-handle" >>$A/c3z1.log'
+bad_audited "while ('c3z1', 1) was a member" \
+    'gave c3z1 6 1311 1315; sed -i /c3z1/d $A/faults'
 bad_audited "is at 14, not 7" 'was_reset 0 "" "[14, 7]"'
 bad_audited "refused and done" 'was_reset 1 "held by another process" "[7, 7]"'
 bad_audited "done in part" 'was_reset -9 "" "[7, 0]" true'
@@ -249,3 +249,8 @@ check "one that was killed may have been done" audited_is_well
 lay_audited
 was_reset -9 "" "[42, 0]" true
 check "or may be done later" audited_is_well
+lay_audited
+sed -i /kill/d "$A/faults"
+refuses "p0 4 0 again to ('c3z1', 1), was ('c2z2', 1)'s" audited_is_well
+echo "1125000000 c2z2 1 lost Stale-file-handle" >>"$A/c2z2.log"
+check "a lost stream is reason enough" audited_is_well
