@@ -62,6 +62,14 @@ find_line(const struct zk_ctl_value *lines, uint64_t number, int *ret_len)
 	return at;
 }
 
+/* Of a line, where it need not be an ephemeral file. */
+static const char *
+reason_of(int err)
+{
+	return err == EBUSY ? "held by another process, or what every tree has"
+	                    : zk_ctl_reason(err);
+}
+
 /* The same open file tells which line it was: "line N: reason". */
 static void
 say_failure(const struct zk_ctl *ctl, int fd, const struct zk_ctl_value *lines,
@@ -82,7 +90,7 @@ say_failure(const struct zk_ctl *ctl, int fd, const struct zk_ctl_value *lines,
 	}
 	line = find_line(lines, number, &line_len);
 	zk_ctl_say(ctl, "line %s: %.*s: %s", digits, line_len, line,
-	    zk_ctl_reason(err));
+	    reason_of(err));
 }
 
 static int

@@ -272,11 +272,15 @@ watch(struct zk_ctl_watch *w)
 
 /* --- arguments ------------------------------------------------------------ */
 
-/* The path of the tree; the last component need not be there yet. */
+/*
+ * The path of the tree; the last component need not be there yet.  *mount
+ * becomes the one that it is below, where that has all of the tree.
+ */
 static char *
-path_in_tree(const char *path, const char *mount)
+path_in_tree(const char *path, const struct zk_ctl_mounts *mounts,
+    const struct zk_ctl_mount **mount)
 {
-	const size_t len = strlen(mount);
+	const struct zk_ctl_mount *above;
 	char *real = realpath(path, NULL), *copy1, *copy2, *dir, *joined = NULL;
 
 	if (real == NULL && errno == ENOENT) {
@@ -292,13 +296,9 @@ path_in_tree(const char *path, const char *mount)
 	}
 	if (real == NULL)
 		return NULL;
-	if (strncmp(real, mount, len) != 0 ||
-	    (real[len] != '\0' && real[len] != '/')) {
-		free(real);
-		errno = EXDEV;
-		return NULL;
-	}
-	joined = strdup(real[len] == '\0' ? "/" : real + len);
+	joined = zk_ctl_mounts_below(mounts, (*mount)->dev, real, &above);
+	if (joined != NULL && above->whole)
+		*mount = above;
 	free(real);
 	return joined;
 }
@@ -343,13 +343,13 @@ start(struct zk_ctl *ctl, struct zk_ctl_watch *w, const char *arg)
 
 	if (zk_ctl_where_path(ctl, arg, &path, &mount) < 0)
 		return ZK_EXIT_FAILED;
-	w->mount = mount->dir;
 	if (!mount->whole) {
 		zk_ctl_say(ctl, "%s: mounted in part only", mount->dir);
 		free(path);
 		return ZK_EXIT_FAILED;
 	}
-	w->below = path_in_tree(path, mount->dir);
+	w->below = path_in_tree(path, &ctl->mounts, &mount);
+	w->mount = mount->dir;
 	rc = w->below == NULL ? -errno : 0;
 	free(path);
 	/* Their changes are no changes of the tree: none would ever come. */

@@ -112,6 +112,16 @@ run_command(struct zk_ctl *ctl, int argc, char **argv)
 	return status;
 }
 
+/* What was asked for instead of a command has been printed. */
+static int
+printed(void)
+{
+	if (fflush(stdout) == 0 && ferror(stdout) == 0)
+		return ZK_EXIT_OK;
+	zk_log_error("cannot write to standard output");
+	return ZK_EXIT_FAILED;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -130,10 +140,10 @@ main(int argc, char **argv)
 		switch (option) {
 		case 'V':
 			(void)puts("zkfs " ZK_VERSION);
-			return ZK_EXIT_OK;
+			return printed();
 		case 'h':
 			zk_ctl_print_help(NULL);
-			return ZK_EXIT_OK;
+			return printed();
 		case 'm':
 			ctl.mount_arg = optarg;
 			break;

@@ -1,6 +1,8 @@
 #include "ctl/mount.h"
 
 #include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sysmacros.h>
@@ -54,7 +56,7 @@ parse_dev(const char *text, dev_t *ret_dev)
 
 /*
  * ID PARENT MAJOR:MINOR ROOT DIR OPTIONS [FIELD...] - TYPE SOURCE OPTIONS
- * True for a mount of zkfs; dir then points into the line.
+ * True for a mount of zkfs; dir and root then point into the line.
  */
 static bool
 parse_line(char *line, struct zk_ctl_mount *ret_mount)
@@ -78,7 +80,9 @@ parse_line(char *line, struct zk_ctl_mount *ret_mount)
 		return false;
 	unescape(fields[AT_DIR]);
 	mount.dir = fields[AT_DIR];
-	mount.whole = strcmp(fields[AT_ROOT], "/") == 0;
+	unescape(fields[AT_ROOT]);
+	mount.root = fields[AT_ROOT];
+	mount.whole = strcmp(mount.root, "/") == 0;
 	*ret_mount = mount;
 	return true;
 }
@@ -86,22 +90,17 @@ parse_line(char *line, struct zk_ctl_mount *ret_mount)
 static int
 append(struct zk_ctl_mounts *mounts, const struct zk_ctl_mount *mount)
 {
-	struct zk_ctl_mount *grown;
-	char *dir;
+	struct zk_ctl_mount *grown, *last;
 
-	dir = strdup(mount->dir);
-	if (dir == NULL)
-		return -ENOMEM;
 	grown = reallocarray(mounts->list, mounts->count + 1, sizeof(*grown));
-	if (grown == NULL) {
-		free(dir);
+	if (grown == NULL)
 		return -ENOMEM;
-	}
 	mounts->list = grown;
-	mounts->list[mounts->count] = *mount;
-	mounts->list[mounts->count].dir = dir;
-	mounts->count++;
-	return 0;
+	last = &mounts->list[mounts->count++];
+	*last = *mount;
+	last->dir = strdup(mount->dir);
+	last->root = strdup(mount->root);
+	return last->dir == NULL || last->root == NULL ? -ENOMEM : 0;
 }
 
 int
@@ -130,8 +129,10 @@ zk_ctl_mounts_read(FILE *in, struct zk_ctl_mounts *ret_mounts)
 void
 zk_ctl_mounts_free(struct zk_ctl_mounts *mounts)
 {
-	for (size_t i = 0; i < mounts->count; i++)
+	for (size_t i = 0; i < mounts->count; i++) {
 		free(mounts->list[i].dir);
+		free(mounts->list[i].root);
+	}
 	free(mounts->list);
 	*mounts = (struct zk_ctl_mounts){0};
 }
@@ -150,6 +151,50 @@ zk_ctl_mounts_find(const struct zk_ctl_mounts *mounts, dev_t dev)
 			found = mount;
 	}
 	return found;
+}
+
+/* How much of a real path is the mount; SIZE_MAX: it is not below it. */
+static size_t
+covers(const struct zk_ctl_mount *mount, const char *real)
+{
+	const size_t len =
+	    strcmp(mount->dir, "/") == 0 ? 0 : strlen(mount->dir);
+
+	if (strncmp(real, mount->dir, len) != 0 ||
+	    (real[len] != '\0' && real[len] != '/'))
+		return SIZE_MAX;
+	return len;
+}
+
+char *
+zk_ctl_mounts_below(const struct zk_ctl_mounts *mounts, dev_t dev,
+    const char *real, const struct zk_ctl_mount **ret_mount)
+{
+	const struct zk_ctl_mount *found = NULL;
+	size_t most = 0;
+	char *path;
+
+	/* Mounts lie in each other, and on top of each other. */
+	for (size_t i = 0; i < mounts->count; i++) {
+		const struct zk_ctl_mount *mount = &mounts->list[i];
+		const size_t len = covers(mount, real);
+
+		if (mount->dev != dev || len == SIZE_MAX || len < most)
+			continue;
+		found = mount;
+		most = len;
+	}
+	errno = EXDEV;
+	if (found == NULL)
+		return NULL;
+	*ret_mount = found;
+	real += most;
+	if (asprintf(&path, "%s%s", found->whole ? "" : found->root, real) < 0)
+		return NULL;
+	if (path[0] != '\0')
+		return path;
+	free(path);
+	return strdup("/");
 }
 
 int

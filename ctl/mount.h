@@ -10,6 +10,7 @@
 
 struct zk_ctl_mount {
 	char *dir;  /* where it is mounted */
+	char *root; /* what of the tree: "/", or a part by a bind mount */
 	dev_t dev;  /* as in st_dev of everything on it */
 	bool whole; /* the root of the tree; else a bind mount of a part */
 };
@@ -35,6 +36,14 @@ void zk_ctl_mounts_free(struct zk_ctl_mounts *mounts);
  */
 const struct zk_ctl_mount *zk_ctl_mounts_find(
     const struct zk_ctl_mounts *mounts, dev_t dev);
+
+/*
+ * The path in the tree of what has this real path on this device; the caller's
+ * to free.  *ret_mount is the mount that it is below.  NULL with errno: EXDEV,
+ * there is none; ENOMEM.
+ */
+char *zk_ctl_mounts_below(const struct zk_ctl_mounts *mounts, dev_t dev,
+    const char *real, const struct zk_ctl_mount **ret_mount);
 
 /*
  * The only one of the host: -ENOENT when there is none, -ENOTUNIQ when there

@@ -79,5 +79,10 @@ blames "not on a mount of zkfs" 125 "$ZKFS" hold file value -- true
 check_not "nothing was made" test -e file
 
 # /dev/full takes nothing: output that is lost is a failure.
+for option in --version --help; do
+	"$ZKFS" "$option" >/dev/full 2>"$WORK/err"
+	same "$option that cannot be written" 1 $?
+	check "says so" grep -q "cannot write" "$WORK/err"
+done
 "$ZKFS" help >/dev/full 2>"$WORK/err"
 same "output that cannot be written" 1 $?

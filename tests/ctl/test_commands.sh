@@ -145,6 +145,11 @@ refuses "line 3: create t/a x: File exists" "$ZKFS" txn "$WORK/lines"
 same "nothing was changed" new "$(cat t/a)"
 printf 'check t/none -\nset t/a other\nfrobnicate t\n' >"$WORK/lines"
 refuses "line 3: frobnicate t: Invalid argument" "$ZKFS" txn "$WORK/lines"
+for path in / /topics; do
+	echo "delete $path" >"$WORK/lines"
+	refuses "line 1: delete $path: held by another process, or what every tree has" \
+	    "$ZKFS" txn "$WORK/lines"
+done
 printf 'create t/c bad\\q\n' >"$WORK/lines"
 refuses "line 1" "$ZKFS" txn "$WORK/lines"
 printf 'delete t/none\n' >"$WORK/lines"

@@ -93,6 +93,25 @@ refuses "not in the tree" "$ZKFS" watch .zkfs/state
 refuses "not in the tree" "$ZKFS" watch -m "$M" -r /.zkfs
 refuses usage "$ZKFS" watch
 refuses usage "$ZKFS" watch a b
+# Mounted elsewhere, too: paths are those of a mount of all of the tree.
+mkdir "$WORK/part" "$WORK/again"
+must mount --bind "$M/other" "$WORK/part"
+must mount --bind "$M" "$WORK/again"
+since=$(rev)
+mkdir other/bound
+bound() {
+	# shellcheck disable=SC2016 # the inner shell expands
+	timeout 20 "$ZKFS" watch -s "$since" "$1" -- \
+	    sh -c 'echo $ZKFS_EVENT $ZKFS_PATH; kill $PPID' 2>"$WORK/err"
+}
+same "in the mount" "create $M/other/bound" "$(bound other)"
+same "in another one of all" "create $WORK/again/other/bound" \
+    "$(bound "$WORK/again/other")"
+must umount "$WORK/again"
+for where in "$WORK/part" "$WORK/part/bound"; do
+	same "below $where" "create $M/other/bound" "$(bound "$where")"
+done
+must umount "$WORK/part"
 
 # The daemon ends, cleanly and not, and comes back; a writer goes on.
 cd / || exit 1

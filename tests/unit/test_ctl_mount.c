@@ -73,6 +73,43 @@ Test(ctl_mount, bind_mount_of_a_part_leads_to_the_whole)
 	zk_ctl_mounts_free(&mounts);
 }
 
+static void
+expect_below(const struct zk_ctl_mounts *mounts, const char *real,
+    const char *want)
+{
+	const struct zk_ctl_mount *above = NULL;
+	char *path = zk_ctl_mounts_below(mounts, makedev(0, 50), real, &above);
+
+	cr_expect_not_null(path);
+	if (path != NULL)
+		cr_expect_str_eq(path, want);
+	free(path);
+}
+
+Test(ctl_mount, path_in_the_tree_is_that_of_the_mount_it_is_below)
+{
+	struct zk_ctl_mounts mounts =
+	    mounts_of(ZK "43 21 0:50 /app /srv/app rw - fuse.zkfs zkfs rw\n"
+	                 "44 21 0:50 / /srv/all rw - fuse.zkfs zkfs rw\n"
+	                 "45 21 0:50 /a\\040b /zk/in rw - fuse.zkfs zkfs rw\n");
+	const struct zk_ctl_mount *above;
+
+	expect_below(&mounts, "/zk", "/");
+	expect_below(&mounts, "/zk/a/f", "/a/f");
+	expect_below(&mounts, "/zk/inn", "/inn");
+	expect_below(&mounts, "/zk/in/f", "/a b/f");
+	expect_below(&mounts, "/srv/app", "/app");
+	expect_below(&mounts, "/srv/app/f", "/app/f");
+	expect_below(&mounts, "/srv/all", "/");
+	expect_below(&mounts, "/srv/all/app/f", "/app/f");
+	cr_expect_null(
+	    zk_ctl_mounts_below(&mounts, makedev(0, 50), "/zkk/f", &above));
+	cr_expect_eq(errno, EXDEV);
+	cr_expect_null(
+	    zk_ctl_mounts_below(&mounts, makedev(0, 51), "/zk/f", &above));
+	zk_ctl_mounts_free(&mounts);
+}
+
 Test(ctl_mount, part_is_better_than_nothing)
 {
 	struct zk_ctl_mounts mounts =
