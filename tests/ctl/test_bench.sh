@@ -17,6 +17,20 @@ import json, sys
 t = json.load(sys.stdin)
 assert len(t) == 3 and all(r[\"count\"] > 0 for r in t)
 assert all(r[\"p50_us\"] <= r[\"p99_us\"] <= r[\"max_us\"] for r in t)'"
+# Nothing is written in all the time that one test has: the next one reads.
+paused() {
+	local line after
+	while read -r line; do
+		echo "$line"
+		case $line in "write "*" 1 "*) ;; *) continue ;; esac
+		kill -STOP "$FS_PID"
+		after=$((${EPOCHREALTIME/./} + 1500000))
+		wait_until 10 eval "[ \${EPOCHREALTIME/./} -ge $after ]"
+		kill -CONT "$FS_PID"
+	done
+}
+"$ZKFS" bench 3 2>&1 | paused >"$WORK/bench"
+check "a pause is no failure" grep -qE '^read +16 +[1-9]' "$WORK/bench"
 refuses "not a number of seconds" "$ZKFS" bench 0
 begun() { [ -n "$(ls "$M/here")" ]; }
 "$ZKFS" bench 600 >/dev/null 2>"$WORK/err" &
