@@ -348,6 +348,10 @@ zk_part_set(struct zk_broker *b, const struct zk_partition_spec *spec)
 	/* A partition that was dropped does not come back. */
 	if (part->gone || part->trash == ZK_PART_DROPPED)
 		return 0;
+	/* What was put off until then may be due by the new setting. */
+	if (part->group != NULL &&
+	    part->spec.retention_ms != spec->retention_ms)
+		part->group->look_ms = 0;
 	part->spec = *spec;
 	part->info_changed = true;
 	if (spec->retention_ms != 0 || spec->retention_bytes != 0)

@@ -436,6 +436,22 @@ Test(broker_hosts, retention_by_time_takes_the_old, .init = three,
 	cr_assert_eq(rig_append_ok(1, "new\n"), 10);
 }
 
+Test(broker_hosts, retention_that_is_made_shorter_acts_soon, .init = three,
+    .fini = rig_fini)
+{
+	struct zk_partition_info info;
+
+	spec.retention_ms = 7ull * 24 * 3600 * 1000;
+	rig_set(&spec);
+	(void)rig_append_ok(0, "old\n");
+	rig_run(15000);
+	spec.retention_ms = 5000;
+	rig_set(&spec);
+	rig_run(3000);
+	cr_assert_eq(zk_broker_info(rig.hosts[1].broker, RIG_PART, &info), 0);
+	cr_assert_eq(info.start, 4);
+}
+
 Test(broker_hosts, one_far_behind_begins_where_the_log_begins, .init = three,
     .fini = rig_fini)
 {
