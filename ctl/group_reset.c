@@ -24,6 +24,12 @@
 #define ANSWER_BYTES 512
 /* The directory of a group is topics/TOPIC/groups/GROUP. */
 #define GROUP_DEPTH 4
+/*
+ * The attributes start and end tell what was known last where nobody answers;
+ * those of a time do not.
+ */
+#define START_NOW "user.zkfs.@0"
+#define END_NOW   "user.zkfs.@99999999999"
 
 struct resetting {
 	struct zk_ctl *ctl;
@@ -46,9 +52,9 @@ align(const struct resetting *r, int fd, uint64_t number, uint64_t *ret_offset)
 	ssize_t n;
 	int rc;
 
-	rc = zk_ctl_xattr_number(fd, "user.zkfs.start", &start);
+	rc = zk_ctl_xattr_number(fd, START_NOW, &start);
 	if (rc == 0)
-		rc = zk_ctl_xattr_number(fd, "user.zkfs.end", &end);
+		rc = zk_ctl_xattr_number(fd, END_NOW, &end);
 	if (rc < 0)
 		return rc;
 	*ret_offset = number < start ? start : end;
@@ -71,8 +77,11 @@ find_place(const struct resetting *r, int fd, uint64_t *ret_offset)
 	char name[64];
 	int rc;
 
-	if (strcmp(to, "start") != 0 && strcmp(to, "end") != 0 &&
-	    to[0] != '@') {
+	if (strcmp(to, "start") == 0)
+		return zk_ctl_xattr_number(fd, START_NOW, ret_offset);
+	if (strcmp(to, "end") == 0)
+		return zk_ctl_xattr_number(fd, END_NOW, ret_offset);
+	if (to[0] != '@') {
 		rc = zk_ctl_parse_number(to, INT64_MAX, &number);
 		return rc < 0 ? -EINVAL : align(r, fd, number, ret_offset);
 	}

@@ -51,5 +51,18 @@ check "what is there comes" wait_until 40 all_came
 records second
 check "also what comes later" wait_until 40 all_came
 kill -KILL "$reader"
+is_free() {
+	[ -z "$(cat "$WORK/m1/$G/members")" ]
+}
+offsets() {
+	cat "$WORK/m1/$G"/p* | xargs
+}
+must wait_until 20 is_free
+before=$(offsets)
+for to in start end; do
+	refuses "no quorum in time" zkfs 1 group reset t g $to
+	same "no partition has moved" "$before" "$(offsets)"
+done
+check "one that is there moves" zkfs 1 group -p "${here[0]#p}" reset t g start
 stop_member 1
 stop_member 2
