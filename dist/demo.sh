@@ -276,7 +276,8 @@ show_return()
 }
 
 trap cleanup EXIT
-trap 'exit 130' INT TERM HUP
+# A second signal must not end what the first has begun.
+trap 'trap "" INT TERM HUP; exit 130' INT TERM HUP
 prepare
 network_up
 start_all

@@ -13,7 +13,7 @@ left() {
 	grep -F "$DIR/" /proc/self/mountinfo
 	ip netns list | grep "^zkdemo$1-"
 	ls -d /var/tmp/zkfs-demo.* 2>/dev/null | while read -r dir; do
-		! grep -qs "$DIR" "$dir"/* || echo "$dir"
+		! grep -qs -D skip "$DIR" "$dir"/* || echo "$dir"
 	done
 }
 same_as_host() {
@@ -38,6 +38,8 @@ PAUSE=30 setsid timeout 120 "$SRC/dist/demo.sh" >"$WORK/shown" 2>&1 &
 demo=$!
 : >"$WORK/pids/$demo"
 check "it shows the members" "$WAITFOR" text 60 "$WORK/shown" CONTACT
+# Twice: timeout(1) passes it on as well, and who is impatient types it again.
+kill -INT -- -$demo
 kill -INT -- -$demo
 check "Ctrl-C ends it" "$WAITFOR" gone 30 $demo
 wait $demo
