@@ -86,13 +86,25 @@ expect_below(const struct zk_ctl_mounts *mounts, const char *real,
 	free(path);
 }
 
+static void
+expect_beside(const struct zk_ctl_mounts *mounts, dev_t dev, const char *real)
+{
+	const struct zk_ctl_mount *above = NULL;
+	char *path;
+
+	errno = 0;
+	path = zk_ctl_mounts_below(mounts, dev, real, &above);
+	cr_expect_null(path);
+	cr_expect_eq(errno, EXDEV);
+	free(path);
+}
+
 Test(ctl_mount, path_in_the_tree_is_that_of_the_mount_it_is_below)
 {
 	struct zk_ctl_mounts mounts =
 	    mounts_of(ZK "43 21 0:50 /app /srv/app rw - fuse.zkfs zkfs rw\n"
 	                 "44 21 0:50 / /srv/all rw - fuse.zkfs zkfs rw\n"
 	                 "45 21 0:50 /a\\040b /zk/in rw - fuse.zkfs zkfs rw\n");
-	const struct zk_ctl_mount *above;
 
 	expect_below(&mounts, "/zk", "/");
 	expect_below(&mounts, "/zk/a/f", "/a/f");
@@ -102,11 +114,8 @@ Test(ctl_mount, path_in_the_tree_is_that_of_the_mount_it_is_below)
 	expect_below(&mounts, "/srv/app/f", "/app/f");
 	expect_below(&mounts, "/srv/all", "/");
 	expect_below(&mounts, "/srv/all/app/f", "/app/f");
-	cr_expect_null(
-	    zk_ctl_mounts_below(&mounts, makedev(0, 50), "/zkk/f", &above));
-	cr_expect_eq(errno, EXDEV);
-	cr_expect_null(
-	    zk_ctl_mounts_below(&mounts, makedev(0, 51), "/zk/f", &above));
+	expect_beside(&mounts, makedev(0, 50), "/zkk/f");
+	expect_beside(&mounts, makedev(0, 51), "/zk/f");
 	zk_ctl_mounts_free(&mounts);
 }
 
