@@ -200,6 +200,29 @@ zk_call_claim(struct zk_call *call)
 	return claimed;
 }
 
+bool
+zk_call_is_over(const struct zk_call *call)
+{
+	const struct zk_fs_port *port = &call->fs->port;
+	const struct zk_command *cmd = &call->cmd;
+	const bool holds = cmd->op == ZK_OP_LOCK
+	    ? cmd->lock_type != ZK_LOCK_NONE
+	    : cmd->op == ZK_OP_CREATE && (cmd->flags & ZK_F_EPHEMERAL) != 0;
+
+	return holds && port->session(port->impl) == 0;
+}
+
+/* Who asked has not got it, and nobody else would let it go. */
+static void
+give_up(struct zk_call *call, const struct zk_outcome *out)
+{
+	const struct zk_outcome over = {.rc = -ESTALE};
+
+	call->answer(call, &over);
+	if (call->late != NULL)
+		call->late(call, out);
+}
+
 void
 zk_call_done(void *arg, const struct zk_outcome *out)
 {
@@ -208,8 +231,10 @@ zk_call_done(void *arg, const struct zk_outcome *out)
 
 	ZK_ASSERT(out->rc <= 0);
 	if (zk_call_claim(call)) {
+		if (out->rc == 0 && zk_call_is_over(call))
+			give_up(call, out);
 		/* The session goes on in another program: so does this. */
-		if (!call->moving || out->rc != -ZK_ESESSION ||
+		else if (!call->moving || out->rc != -ZK_ESESSION ||
 		    zk_handover_keep(call) < 0)
 			call->answer(call, out);
 	} else if (call->late != NULL)

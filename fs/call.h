@@ -194,6 +194,12 @@ void zk_calls_kick(struct zk_fs *fs);
 
 /* What a send function has submitted was answered. */
 void zk_call_done(void *arg, const struct zk_outcome *out);
+
+/*
+ * What it asked to hold, a lock or an ephemeral, another may have by now: the
+ * lease of the session ran out while the daemon stood still with the answer.
+ */
+bool zk_call_is_over(const struct zk_call *call);
 void zk_call_told(void *arg, const struct zk_told *told);
 
 /* ino has no name and nobody here holds it. */

@@ -107,7 +107,12 @@ lock_late(struct zk_call *call, const struct zk_outcome *out)
 static void
 lock_seen(struct zk_call *call)
 {
-	zk_reply_rc(call->req, 0);
+	const struct zk_outcome granted = {.rc = 0};
+	const bool over = zk_call_is_over(call);
+
+	zk_reply_rc(call->req, over ? -ESTALE : 0);
+	if (over)
+		lock_late(call, &granted);
 }
 
 /* Who has the lock sees what was done under it before. */
