@@ -325,7 +325,6 @@ info_answer(struct zk_call *call, const struct zk_outcome *out)
  * What was known last will do where nobody answers soon: else whoever lists a
  * topic waits long for each partition of a host that is gone.
  */
-
 static void
 with_info(fuse_req_t req, uint64_t ino, const struct question *q)
 {

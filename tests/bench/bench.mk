@@ -50,7 +50,8 @@ $(BENCH)/peers/nats: $(BENCH)/peers/nats.o $(PEER_WIRE)
 HASH := \#
 has_header = $(shell echo '$(HASH)include <$(1)>' | $(CC) -E - >/dev/null 2>&1 && \
              echo $(2))
-bench-peers: all $(BENCH)/peers/zkfs $(BENCH)/peers/queue $(BENCH)/peers/nats
+bench-peers: all $(BENCH)/peers/zkfs $(BENCH)/peers/queue $(BENCH)/peers/nats \
+    $(BUILD)/tests/mount/waitfor
 	$(Q)$(MAKE) --no-print-directory $(BENCH)/peers/nats \
 	    $(call has_header,zookeeper/zookeeper.h,$(BENCH)/peers/zookeeper) \
 	    $(call has_header,nghttp2/nghttp2.h,$(BENCH)/peers/etcd)

@@ -30,7 +30,7 @@ for dir in seats plain; do
 	    "test \$ZKFS_FENCE = \$(getfattr --only-values \
 	    -n user.zkfs.czxid $seat)"
 
-	spawn "$ZKFS" hold $seat me -- sleep 1000
+	spawn "$ZKFS" hold $seat me -- tail -f /dev/null
 	holder=$!
 	check "$dir: held" wait_until 10 test -s $seat
 	runs 1 "$ZKFS" hold $seat you -- true
@@ -43,7 +43,7 @@ for dir in seats plain; do
 
 	# Nothing that CMD leaves behind keeps the file.
 	"$ZKFS" hold $seat me -- sh -c \
-	    "sleep 1000 >/dev/null 2>&1 & echo \$! >$WORK/left"
+	    "tail -f /dev/null >/dev/null 2>&1 & echo \$! >$WORK/left"
 	check "$dir: gone, though a child of CMD lives" \
 	    wait_until 5 test ! -e $seat
 	check "$dir: it lives" kill -0 "$(cat "$WORK/left")"
@@ -51,7 +51,7 @@ for dir in seats plain; do
 
 	# kill -9 of the holder ends CMD too.
 	spawn "$ZKFS" hold $seat me -- sh -c \
-	    "echo \$\$ >$WORK/cmd; exec sleep 1000"
+	    "echo \$\$ >$WORK/cmd; exec tail -f /dev/null"
 	holder=$!
 	check "$dir: CMD runs" wait_until 10 test -s "$WORK/cmd"
 	kill -KILL $holder
@@ -64,7 +64,7 @@ for dir in seats plain; do
 	spawn "$ZKFS" hold --grace 0.3 $seat me -- sh -c \
 	    "setsid sh -c 'trap : TERM; echo \$\$ >$WORK/deaf.new
 	     mv $WORK/deaf.new $WORK/deaf
-	     while :; do sleep 1000; done' & wait"
+	     while :; do tail -f /dev/null; done' & wait"
 	holder=$!
 	check "$dir: a deaf child of CMD runs" \
 	    wait_until 10 test -s "$WORK/deaf"
@@ -76,7 +76,7 @@ for dir in seats plain; do
 	rm "$WORK/deaf"
 
 	# Waiting.
-	spawn "$ZKFS" hold $seat first -- sleep 1000
+	spawn "$ZKFS" hold $seat first -- tail -f /dev/null
 	holder=$!
 	check "$dir: held again" wait_until 10 test -s $seat
 	"$ZKFS" elect $seat second -- cat $seat >"$WORK/second" &
@@ -115,7 +115,7 @@ check "the file stays" test -f file.lock
 runs 9 "$ZKFS" lock file.lock -- sh -c 'exit 9'
 runs 125 "$ZKFS" lock plain -- true
 check "a directory is refused" grep -q "Is a directory" "$WORK/err"
-spawn "$ZKFS" lock file.lock -- sleep 1000
+spawn "$ZKFS" lock file.lock -- tail -f /dev/null
 holder=$!
 locked() {
 	! flock -n file.lock true
@@ -133,13 +133,13 @@ wait $holder
 wait $waiter
 same "the one that waited gets it" 0 $?
 same "and runs" mine "$(cat "$WORK/mine")"
-spawn "$ZKFS" lock -s file.lock -- sleep 1000
+spawn "$ZKFS" lock -s file.lock -- tail -f /dev/null
 shared=$!
 check "locked" wait_until 10 locked
 runs 0 "$ZKFS" lock -s -n file.lock -- true
 kill -TERM $shared
 wait $shared
-spawn "$ZKFS" lock file.lock -- sleep 1000
+spawn "$ZKFS" lock file.lock -- tail -f /dev/null
 holder=$!
 check "locked" wait_until 10 locked
 rm file.lock
@@ -152,9 +152,9 @@ check "fences only grow" sort -n -c -u "$WORK/lock-fences"
 
 # --- a daemon that dies or hangs
 spawn "$ZKFS" hold seats/a me -- sh -c \
-    "echo \$\$ >$WORK/cmd; exec sleep 1000"
+    "echo \$\$ >$WORK/cmd; exec tail -f /dev/null"
 holder=$!
-spawn "$ZKFS" lock file.lock -- sleep 1000
+spawn "$ZKFS" lock file.lock -- tail -f /dev/null
 locker=$!
 check "held" wait_until 10 test -s seats/a
 check "locked" wait_until 10 locked
@@ -168,7 +168,7 @@ check "CMD has ended" "$WAITFOR" gone 10 "$(cat "$WORK/cmd")"
 umount -l "$M"
 must start_fs session_timeout=2s
 spawn "$ZKFS" hold "$M/seats/a" me -- sh -c \
-    "echo \$\$ >$WORK/cmd2; exec sleep 1000"
+    "echo \$\$ >$WORK/cmd2; exec tail -f /dev/null"
 holder=$!
 check "held" wait_until 10 test -s "$WORK/cmd2"
 kill -STOP "$FS_PID"

@@ -24,7 +24,7 @@ exits 1 "zkfs: hold: dir: exists, and is not ephemeral" \
 ln -s nowhere link
 exits 1 "zkfs: hold: link: exists, and is not ephemeral" \
     "$ZKFS" hold link v -- true
-spawn "$ZKFS" hold seat v -- sleep 1000
+spawn "$ZKFS" hold seat v -- tail -f /dev/null
 holder=$!
 must wait_until 10 test -s seat
 exits 1 "zkfs: hold: seat: held by another process" "$ZKFS" hold seat v -- true

@@ -4,20 +4,8 @@
 # The data directory on btrfs, which writes what is overwritten elsewhere: what
 # has its room must not meet a full disk nevertheless.
 . "$(dirname "$0")/lib.sh"
-mkdir "$WORK/disk"
-truncate -s 400M "$WORK/image"
-mkfs.btrfs -q "$WORK/image" >/dev/null || skip "needs mkfs.btrfs"
-mount -o loop "$WORK/image" "$WORK/disk" 2>/dev/null ||
-    skip "needs loop devices and a kernel with btrfs"
-# shellcheck disable=SC2034 # lib.sh mounts with it
-D=$WORK/disk/d
-unmount_disk() {
-	cd /
-	umount "$WORK/disk" || umount -l "$WORK/disk"
-}
-# shellcheck disable=SC2154
-trap 'status=$?; is_mounted && umount -l "$M"; end_processes
-	unmount_disk; (exit "$status"); cleanup' EXIT
+. "$(dirname "$0")/disk.sh"
+disk_up 400M mkfs.btrfs -q
 
 must start_fs
 mkdir -p "$M/topics/t"

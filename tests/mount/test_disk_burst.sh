@@ -4,20 +4,8 @@
 # once, more than what is kept in reserve for them.  They are told ENOSPC, and
 # the daemon lives on.
 . "$(dirname "$0")/lib.sh"
-mkdir "$WORK/disk"
-truncate -s 96M "$WORK/image"
-mkfs.ext4 -q -m 0 -O ^has_journal "$WORK/image" >/dev/null ||
-    skip "needs mkfs.ext4"
-mount -o loop "$WORK/image" "$WORK/disk" || skip "needs loop devices"
-# shellcheck disable=SC2034 # lib.sh mounts with it
-D=$WORK/disk/d
-unmount_disk() {
-	cd /
-	umount "$WORK/disk" || umount -l "$WORK/disk"
-}
-# shellcheck disable=SC2154
-trap 'status=$?; is_mounted && umount -l "$M"; end_processes
-	unmount_disk; (exit "$status"); cleanup' EXIT
+. "$(dirname "$0")/disk.sh"
+disk_up 96M mkfs.ext4 -q -m 0 -O ^has_journal
 
 must start_fs
 echo old >"$M/value"

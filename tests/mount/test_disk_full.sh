@@ -4,20 +4,8 @@
 # nothing, reads and deletes go on, and it heals by itself.
 # shellcheck disable=SC2016 # the inner shells expand
 . "$(dirname "$0")/lib.sh"
-mkdir "$WORK/disk"
-truncate -s 96M "$WORK/image"
-mkfs.ext4 -q -m 0 -O ^has_journal "$WORK/image" >/dev/null ||
-    skip "needs mkfs.ext4"
-mount -o loop "$WORK/image" "$WORK/disk" || skip "needs loop devices"
-# shellcheck disable=SC2034 # lib.sh mounts with it
-D=$WORK/disk/d
-unmount_disk() {
-	cd /
-	umount "$WORK/disk" || umount -l "$WORK/disk"
-}
-# shellcheck disable=SC2154
-trap 'status=$?; is_mounted && umount -l "$M"; end_processes
-	unmount_disk; (exit "$status"); cleanup' EXIT
+. "$(dirname "$0")/disk.sh"
+disk_up 96M mkfs.ext4 -q -m 0 -O ^has_journal
 
 # LMDB's file of readers is memory: a hole in it that meets a full disk would
 # be SIGBUS, and not an error.

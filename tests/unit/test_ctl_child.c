@@ -215,7 +215,7 @@ Test(ctl_child, loss_ends_the_command)
 	struct fixture f = {0};
 
 	hold_file(&f);
-	cr_expect_eq(run_held(&f, "rm \"$1/held\"; exec sleep 1000"),
+	cr_expect_eq(run_held(&f, "rm \"$1/held\"; exec tail -f /dev/null"),
 	    ZK_EXIT_LOST);
 	cr_expect_not_null(strstr(said, "is lost: it was removed"), "%s", said);
 	drop_file(&f);
@@ -228,7 +228,7 @@ Test(ctl_child, rename_is_a_loss)
 	hold_file(&f);
 	cr_expect_eq(run_held(&f,
 	                 "mv \"$1/held\" \"$1/moved\"; "
-	                 "exec sleep 1000"),
+	                 "exec tail -f /dev/null"),
 	    ZK_EXIT_LOST);
 	drop_file(&f);
 }
@@ -240,7 +240,7 @@ Test(ctl_child, replacement_is_a_loss)
 	hold_file(&f);
 	cr_expect_eq(run_held(&f,
 	                 "echo new > \"$1/new\"; "
-	                 "mv \"$1/new\" \"$1/held\"; exec sleep 1000"),
+	                 "mv \"$1/new\" \"$1/held\"; exec tail -f /dev/null"),
 	    ZK_EXIT_LOST);
 	drop_file(&f);
 }
@@ -265,11 +265,12 @@ Test(ctl_child, loss_ends_everything_that_the_command_started)
 	struct fixture f = {0};
 
 	hold_file(&f);
-	cr_expect_eq(run_held(&f,
-	                 "(setsid sh -c 'trap \"\" TERM; echo $$ > \"$1/new\"; "
-	                 "mv \"$1/new\" \"$1/pid\"; exec sleep 1000' sh \"$1\" "
-	                 "&); until test -e \"$1/pid\"; do :; done; "
-	                 "rm \"$1/held\"; exec sleep 1000"),
+	cr_expect_eq(
+	    run_held(&f,
+	        "(setsid sh -c 'trap \"\" TERM; echo $$ > \"$1/new\"; "
+	        "mv \"$1/new\" \"$1/pid\"; exec tail -f /dev/null' sh \"$1\" "
+	        "&); until test -e \"$1/pid\"; do :; done; "
+	        "rm \"$1/held\"; exec tail -f /dev/null"),
 	    ZK_EXIT_LOST);
 	cr_expect_eq(kill(pid_in_file(f.dir), 0), -1);
 	cr_expect_eq(errno, ESRCH);
@@ -283,7 +284,8 @@ Test(ctl_child, whoever_the_command_leaves_behind_lives_on_without_loss)
 	pid_t left;
 
 	hold_file(&f);
-	cr_expect_eq(run_held(&f, "sleep 1000 & echo $! > \"$1/pid\""), 0);
+	cr_expect_eq(run_held(&f, "tail -f /dev/null & echo $! > \"$1/pid\""),
+	    0);
 	left = pid_in_file(f.dir);
 	cr_expect_eq(kill(left, 0), 0);
 	end.fd = (int)syscall(SYS_pidfd_open, left, 0);

@@ -65,6 +65,7 @@ stop_all() {
 	done
 }
 
+waitfor=$tools/../../mount/waitfor
 # until_true SECONDS COMMAND...: tries until it succeeds.
 until_true() {
 	local end=$(($(now_ms) + $1 * 1000))
@@ -75,7 +76,7 @@ until_true() {
 			tail -n 5 "$work"/log.* >&2
 			exit 1
 		fi
-		sleep 0.02
+		"$waitfor" passed 0.02
 	done
 }
 now_ms() {
